@@ -1,0 +1,47 @@
+PYTHON ?= python3
+ROUNDS ?= 300
+BIN := .venv/bin
+
+.PHONY: help run test check format torture powerloss bench clean
+.DEFAULT_GOAL := help
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+run: .venv/installed ## start an api and its nodes on this machine, ready to take files
+	$(BIN)/twisted-store demo
+
+test: .venv/installed-test ## run the test suite in random order
+	$(BIN)/python -m pytest
+
+check: .venv/installed-test ## all that a change must pass: format, lint, types, architecture, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_architecture.py
+	$(MAKE) test
+
+format: .venv/installed-test ## rewrite the code in the common format
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+torture: .venv/installed-test ## kill processes under load, ROUNDS=300 times
+	$(BIN)/python -m pytest tests/integration/test_torture.py --rounds $(ROUNDS)
+
+powerloss: .venv/installed-test ## cut the power after every disk call
+	$(BIN)/python -m pytest tests/powerloss --full
+
+bench: .venv/installed-test ## measure speed and memory
+	$(BIN)/python benchmarks/run.py
+
+clean: ## remove what make made
+	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+
+.venv/installed: setup.py twisted_store/__init__.py
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+.venv/installed-test: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@

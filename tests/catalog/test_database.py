@@ -1,0 +1,40 @@
+"""The opener of the product, and what a database must be to carry the catalog."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from twisted_store.catalog.database import Database, open_reader, open_sqlite, open_writer
+from twisted_store.errors import StartupError
+
+
+def test_a_reader_sees_what_is_committed_and_cannot_write(tmp_path: Path) -> None:
+    """There is one connection that writes."""
+    path = tmp_path / "catalog.db"
+    writer = open_writer(open_sqlite, path)
+    writer.execute("CREATE TABLE a (b)")
+    reader = open_reader(open_sqlite, path)
+    writer.execute("INSERT INTO a VALUES (1)")
+    assert reader.execute("SELECT b FROM a").fetchall() == [(1,)]
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        reader.execute("INSERT INTO a VALUES (2)")
+    reader.close()
+    writer.close()
+
+
+def test_a_reader_makes_no_file(tmp_path: Path) -> None:
+    """A catalog that is missing is not made by looking for it."""
+    with pytest.raises(sqlite3.OperationalError):
+        open_reader(open_sqlite, tmp_path / "catalog.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_without_a_write_ahead_log_is_refused(tmp_path: Path) -> None:
+    """Readers beside the writer, and cheap commits, depend on it."""
+
+    def open_memory(path: Path, read_only: bool) -> Database:
+        return sqlite3.connect(":memory:", isolation_level=None)
+
+    with pytest.raises(StartupError, match="write-ahead log"):
+        open_writer(open_memory, tmp_path)

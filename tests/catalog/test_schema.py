@@ -1,0 +1,81 @@
+"""Migrations: from an empty file, from each older version, and never from a newer one."""
+
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+
+from twisted_store.catalog.database import pragma
+from twisted_store.catalog.schema import APPLICATION_ID, MIGRATIONS, migrate
+from twisted_store.errors import StartupError
+
+LATER = (*MIGRATIONS, ("ALTER TABLE nodes ADD COLUMN rack TEXT",))
+
+
+@pytest.fixture
+def database() -> Iterator[sqlite3.Connection]:
+    """Open a database that has nothing in it."""
+    database = sqlite3.connect(":memory:", isolation_level=None)
+    yield database
+    database.close()
+
+
+def columns(database: sqlite3.Connection, table: str) -> list[str]:
+    """The names of the columns of ``table``."""
+    return [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
+
+
+def test_an_empty_file_becomes_a_catalog(database: sqlite3.Connection) -> None:
+    """Version 0 is the beginning of every catalog."""
+    migrate(database)
+    assert pragma(database, "user_version") == len(MIGRATIONS)
+    assert pragma(database, "application_id") == APPLICATION_ID
+    assert columns(database, "placements") == ["placement_id", "nodes"]
+
+
+def test_an_older_version_takes_the_steps_it_lacks(database: sqlite3.Connection) -> None:
+    """What was stored is still there afterwards."""
+    migrate(database)
+    database.execute("INSERT INTO nodes VALUES ('n', 'u', 'z', 1, 2, 3)")
+    migrate(database, LATER)
+    assert pragma(database, "user_version") == len(LATER)
+    row = database.execute("SELECT * FROM nodes").fetchone()
+    assert row == ("n", "u", "z", 1, 2, 3, None)
+
+
+def test_the_newest_version_is_left_alone(database: sqlite3.Connection) -> None:
+    """A second start changes nothing."""
+    migrate(database, LATER)
+    before = database.total_changes
+    migrate(database, LATER)
+    assert database.total_changes == before
+    assert columns(database, "nodes").count("rack") == 1
+
+
+def test_a_step_that_fails_leaves_the_older_version(database: sqlite3.Connection) -> None:
+    """All steps are one transaction, the version number included."""
+    migrate(database)
+    broken = (*LATER, ("ALTER TABLE missing ADD COLUMN x",))
+    with pytest.raises(sqlite3.OperationalError):
+        migrate(database, broken)
+    database.execute("ROLLBACK")
+    assert pragma(database, "user_version") == len(MIGRATIONS)
+    assert "rack" not in columns(database, "nodes")
+
+
+def test_a_newer_version_is_refused(database: sqlite3.Connection) -> None:
+    """An older release must not write what it does not understand."""
+    migrate(database, LATER)
+    with pytest.raises(StartupError, match="newer release"):
+        migrate(database)
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_the_database_of_another_program_is_refused(
+    database: sqlite3.Connection, version: int
+) -> None:
+    """Its tables are not ours to change."""
+    database.execute("CREATE TABLE songs (title)")
+    database.execute(f"PRAGMA user_version = {version}")
+    with pytest.raises(StartupError, match="not a catalog"):
+        migrate(database)

@@ -1,0 +1,163 @@
+"""Delivery of marks: nothing old is dead before its successor is safe, and nothing is forgotten."""
+
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from twisted.internet.defer import Deferred, succeed
+
+from twisted_store.cluster.marks import DEAD_PER_ROUND, MarkDelivery
+from twisted_store.core.ids import ChunkId, NodeId, Placement, object_id
+from twisted_store.core.peer import Marks, Peer
+from twisted_store.core.versions import DeadVersion, Version
+from twisted_store.errors import NodeFailedError
+
+NODES = tuple(NodeId(f"{number:016x}") for number in range(10))
+OLD_NODES, NEW_NODES = NODES[:5], NODES[5:]
+
+
+@dataclass
+class Outbox:
+    """Rows in memory."""
+
+    rows: list[DeadVersion] = field(default_factory=list)
+    incarnation: int = 3
+    synced_sequence: int = 1_000_000
+
+    def dead_work(self, after_sequence: int, limit: int) -> Awaitable[Sequence[DeadVersion]]:
+        """The rows after that sequence."""
+        return succeed([row for row in self.rows if row.sequence > after_sequence][:limit])
+
+    def dead_done(self, sequences: Iterable[int]) -> Awaitable[None]:
+        """Forget rows."""
+        done = set(sequences)
+        self.rows = [row for row in self.rows if row.sequence not in done]
+        return succeed(None)
+
+
+@dataclass
+class Nodes:
+    """Takes marks, but not those of nodes that are down, nor of suspect ones at all."""
+
+    told: list[tuple[NodeId, Marks]] = field(default_factory=list)
+    failing: set[NodeId] = field(default_factory=set)
+    suspect: set[NodeId] = field(default_factory=set)
+
+    def mark(self, peer: Peer, marks: Marks) -> Awaitable[None]:
+        """Note what was said."""
+        if peer.node_id in self.failing:
+            raise NodeFailedError("down")
+        self.told.append((peer.node_id, marks))
+        return succeed(None)
+
+    def reachable(self, node_id: NodeId) -> Peer | None:
+        """Everybody who is not suspect."""
+        return None if node_id in self.suspect else Peer(node_id, "")
+
+    def heard(self, kind: str) -> dict[NodeId, list[ChunkId]]:
+        """What each node was told of that kind."""
+        heard: dict[NodeId, list[ChunkId]] = {}
+        for node_id, marks in self.told:
+            heard.setdefault(node_id, []).extend(getattr(marks, kind))
+        return {node_id: chunks for node_id, chunks in heard.items() if chunks}
+
+
+def version(number: int, placement: Placement = OLD_NODES) -> Version:
+    """The version of that number."""
+    return Version(object_id(1, number, 0), placement)
+
+
+OVERWRITE = DeadVersion(7, version(1, OLD_NODES), version(2, NEW_NODES))
+DELETE = DeadVersion(8, version(3, OLD_NODES), None)
+
+
+def deliver(outbox: Outbox, nodes: Nodes) -> float:
+    """One round of a fresh delivery."""
+    return run(MarkDelivery(outbox, nodes, nodes))
+
+
+def run(delivery: MarkDelivery) -> float:
+    """One round; the delay it asks for."""
+    delays: list[float] = []
+    Deferred.fromCoroutine(delivery.run_round()).addCallback(delays.append)
+    return delays[0]
+
+
+def test_a_new_object_is_confirmed_on_all_its_nodes_once() -> None:
+    """With the chunk that each of them holds."""
+    outbox, nodes = Outbox(), Nodes()
+    delivery = MarkDelivery(outbox, nodes, nodes)
+    delivery.committed(5, version(1))
+    run(delivery)
+    run(delivery)
+    assert nodes.heard("confirm") == {
+        node_id: [ChunkId(version(1).object_id, index)] for index, node_id in enumerate(OLD_NODES)
+    }
+
+
+def test_an_overwritten_version_dies_after_its_successor_is_confirmed() -> None:
+    """And its row goes when all its nodes know."""
+    outbox, nodes = Outbox([OVERWRITE, DELETE]), Nodes()
+    deliver(outbox, nodes)
+    order = [(bool(marks.confirm), bool(marks.dead)) for _, marks in nodes.told]
+    assert order == sorted(order, reverse=True)
+    assert set(nodes.heard("confirm")) == set(NEW_NODES)
+    assert set(nodes.heard("dead")) == set(OLD_NODES)
+    assert outbox.rows == []
+
+
+@pytest.mark.parametrize("trouble", ["failing", "suspect"])
+def test_p2_nothing_dies_while_a_node_of_the_successor_is_away(trouble: str) -> None:
+    """Its chunk may not be safe yet; deletes go on meanwhile."""
+    outbox, nodes = Outbox([OVERWRITE, DELETE]), Nodes()
+    getattr(nodes, trouble).add(NEW_NODES[2])
+    deliver(outbox, nodes)
+    assert outbox.rows == [OVERWRITE]
+    dead = {chunk.object_id for chunks in nodes.heard("dead").values() for chunk in chunks}
+    assert dead == {DELETE.version.object_id}
+
+
+def test_a_row_stays_until_the_last_of_its_nodes_knows() -> None:
+    """The others are told again, which changes nothing for them."""
+    outbox, nodes = Outbox([DELETE]), Nodes()
+    nodes.failing.add(OLD_NODES[0])
+    deliver(outbox, nodes)
+    assert outbox.rows == [DELETE]
+    nodes.failing.clear()
+    deliver(outbox, nodes)
+    assert outbox.rows == []
+    assert set(nodes.heard("dead")) == set(OLD_NODES)
+
+
+def test_nodes_hear_of_no_commit_that_a_power_loss_may_undo() -> None:
+    """A confirm waits until its commit is synced."""
+    outbox, nodes = Outbox(synced_sequence=4), Nodes()
+    delivery = MarkDelivery(outbox, nodes, nodes)
+    delivery.committed(5, version(1))
+    run(delivery)
+    assert nodes.told == []
+    outbox.synced_sequence = 5
+    run(delivery)
+    assert len(nodes.heard("confirm")) == 5
+    assert {marks.sequence for _, marks in nodes.told} == {5}
+
+
+def test_rows_that_are_stuck_do_not_keep_others_back() -> None:
+    """More of them than a round takes."""
+    stuck = [DeadVersion(n, version(n, (NODES[0],)), None) for n in range(1, DEAD_PER_ROUND + 1)]
+    free = DeadVersion(DEAD_PER_ROUND + 1, version(9999, (NODES[1],)), None)
+    outbox, nodes = Outbox([*stuck, free]), Nodes(suspect={NODES[0]})
+    delivery = MarkDelivery(outbox, nodes, nodes)
+    run(delivery)
+    run(delivery)
+    assert free not in outbox.rows
+    nodes.suspect.clear()
+    run(delivery)
+    assert outbox.rows == []
+
+
+def test_a_hole_needs_no_word() -> None:
+    """There is no node to tell."""
+    outbox, nodes = Outbox([DeadVersion(1, version(1, (NODES[0], None)), None)]), Nodes()
+    deliver(outbox, nodes)
+    assert outbox.rows == []

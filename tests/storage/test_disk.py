@@ -1,0 +1,152 @@
+"""What every disk must do, run on the real one; another implementation joins by its name."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from twisted_store.core.checksums import Buffer
+from twisted_store.storage.disk import Disk, DiskFile, OsDisk, OsFile
+
+DISKS: dict[str, Callable[[], Disk]] = {"OsDisk": OsDisk}
+
+
+@pytest.fixture(params=list(DISKS.values()), ids=list(DISKS))
+def disk(request: pytest.FixtureRequest) -> Disk:
+    """One of them."""
+    made: Disk = request.param()
+    return made
+
+
+@pytest.fixture
+def root(disk: Disk, tmp_path: Path) -> str:
+    """A directory on it."""
+    path = str(tmp_path / "root")
+    disk.make_directory(path)
+    return path
+
+
+def written(disk: Disk, path: str, content: bytes) -> DiskFile:
+    """A new file with that content, still open."""
+    file = disk.create(path)
+    file.write_at(0, [content])
+    return file
+
+
+def test_what_is_written_is_read(disk: Disk, root: str) -> None:
+    """Many buffers of all kinds at once, empty ones included, in more than one call."""
+    buffers: list[Buffer] = [b"one", bytearray(b"two"), memoryview(b"a three")[2:], b""] * 1000
+    file = disk.create(f"{root}/file")
+    file.write_at(0, buffers)
+    file.write_at(file.size_bytes(), [b"end"])
+    file.sync()
+    assert file.size_bytes() == 11003
+    assert file.read_at(0, 11003) == b"onetwothree" * 1000 + b"end"
+    assert file.read_at(3, 3) == b"two"
+    file.close()
+    reopened = disk.open(f"{root}/file")
+    assert reopened.read_at(10997, 100) == b"reeend"
+    assert reopened.read_at(20000, 1) == b""
+    reopened.sync()
+    reopened.close()
+    assert disk.size_bytes(f"{root}/file") == 11003
+
+
+def test_creating_empties_what_was_there(disk: Disk, root: str) -> None:
+    """A left over draft does not shine through."""
+    written(disk, f"{root}/file", b"old content").close()
+    written(disk, f"{root}/file", b"new").close()
+    assert disk.size_bytes(f"{root}/file") == 3
+
+
+def test_a_rename_replaces(disk: Disk, root: str) -> None:
+    """And an open file stays what it was."""
+    old = written(disk, f"{root}/old", b"old")
+    written(disk, f"{root}/new", b"new").close()
+    disk.rename(f"{root}/new", f"{root}/old")
+    disk.sync_directory(root)
+    assert disk.entries(root) == [("old", 3)]
+    assert old.read_at(0, 3) == b"old"
+    old.close()
+    replaced = disk.open(f"{root}/old")
+    assert replaced.read_at(0, 3) == b"new"
+    replaced.close()
+
+
+def test_a_removed_file_stays_readable_for_who_has_it_open(disk: Disk, root: str) -> None:
+    """Readers outlive the reclaim of their chunk."""
+    file = written(disk, f"{root}/file", b"content")
+    disk.remove(f"{root}/file")
+    assert disk.size_bytes(f"{root}/file") is None
+    assert file.read_at(0, 7) == b"content"
+    file.close()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda disk, path: disk.open(path),
+        lambda disk, path: disk.remove(path),
+        lambda disk, path: disk.rename(path, path + "2"),
+        lambda disk, path: disk.entries(path),
+        lambda disk, path: disk.sync_directory(path),
+        lambda disk, path: disk.create(f"{path}/file"),
+        lambda disk, path: disk.make_directory(f"{path}/directory"),
+    ],
+)
+def test_what_is_missing_is_told(
+    disk: Disk, root: str, call: Callable[[Disk, str], object]
+) -> None:
+    """By one exception that callers can rely on."""
+    with pytest.raises(FileNotFoundError):
+        call(disk, f"{root}/missing")
+
+
+def test_a_directory_may_be_made_twice(disk: Disk, root: str) -> None:
+    """But not where a file stands."""
+    disk.make_directory(f"{root}/directory")
+    disk.make_directory(f"{root}/directory")
+    assert [entry.name for entry in disk.entries(root)] == ["directory"]
+    written(disk, f"{root}/file", b"").close()
+    with pytest.raises(FileExistsError):
+        disk.make_directory(f"{root}/file")
+
+
+def test_a_lock_is_held_until_closed(disk: Disk, root: str) -> None:
+    """By one at a time."""
+    lock = disk.lock(f"{root}/lock")
+    with pytest.raises(BlockingIOError):
+        disk.lock(f"{root}/lock")
+    lock.close()
+    disk.lock(f"{root}/lock").close()
+
+
+def test_space_is_told(disk: Disk, root: str) -> None:
+    """Less is free than there is."""
+    space = disk.space(root)
+    assert 0 < space.free_bytes <= space.total_bytes
+
+
+def test_a_file_is_closed_only_once(tmp_path: Path) -> None:
+    """The number of its descriptor may be another file's by then."""
+    file = OsDisk().create(str(tmp_path / "file"))
+    file.close()
+    other = os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT)
+    file.close()
+    os.write(other, b"still open")
+    os.close(other)
+
+
+def test_a_partial_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system may take less than it is given: here 5 bytes at a time."""
+    real = os.pwritev
+
+    def pwritev(descriptor: int, buffers: Sequence[memoryview], offset: int) -> int:
+        return real(descriptor, [b"".join(buffers)[:5]], offset)
+
+    monkeypatch.setattr(os, "pwritev", pwritev)
+    file = OsFile(os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT))
+    file.write_at(0, [b"a", b"bcdef", b"ghijklmnop", b"q"])
+    assert file.read_at(0, 100) == b"abcdefghijklmnopq"
+    file.close()

@@ -1,0 +1,1 @@
+"""The role `storeapi`: takes files apart and puts them together."""

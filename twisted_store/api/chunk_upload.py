@@ -1,0 +1,76 @@
+"""One chunk of an upload: on its way to its node, or to another one while its bytes are here."""
+
+from collections.abc import Callable
+
+from twisted_store.core.ids import NodeId
+from twisted_store.core.striping import UNIT_BYTES
+from twisted_store.errors import NodeFailedError, NoSpaceError, StoreError
+from twisted_store.node_client.chunk_put import ChunkPut
+
+KEPT_BYTES_MAX = UNIT_BYTES
+"""So many bytes of a chunk are kept to send them to another node: all of a body of one stripe."""
+
+NODE_ERRORS = (NodeFailedError, NoSpaceError)
+
+OpenPut = Callable[[NodeId], ChunkPut]
+Replace = Callable[[NodeId, StoreError], NodeId]
+"""Given the node that failed and how: the node to use in its place; raises `TooFewNodesError`."""
+
+
+class ChunkUpload:
+    """Raises what the node raised once the bytes are no longer all here (promise P5)."""
+
+    def __init__(self, node_id: NodeId, open_put: OpenPut, replace: Replace) -> None:
+        self._open_put = open_put
+        self._replace = replace
+        self._put = open_put(node_id)
+        self._kept: list[memoryview] | None = []
+        self._kept_bytes = 0
+
+    @property
+    def node_id(self) -> NodeId:
+        """Where the chunk goes now."""
+        return self._put.node_id
+
+    async def write(self, part: memoryview) -> None:
+        """Send ``part`` on; waits while the node is behind."""
+        self._keep(part)
+        try:
+            await self._put.write(part)
+        except NODE_ERRORS as failure:
+            await self._send_elsewhere(failure)
+
+    async def finish(self, encoded_manifest: bytes) -> None:
+        """Send the manifest; returns when a node has stored the chunk."""
+        while True:
+            try:
+                return await self._put.finish(encoded_manifest)
+            except NODE_ERRORS as failure:
+                await self._send_elsewhere(failure)
+
+    def abort(self) -> None:
+        """Break off."""
+        self._kept = None
+        self._put.abort()
+
+    def _keep(self, part: memoryview) -> None:
+        if self._kept is not None:
+            self._kept.append(part)
+            self._kept_bytes += len(part)
+            if self._kept_bytes > KEPT_BYTES_MAX:
+                self._kept = None
+
+    async def _send_elsewhere(self, failure: StoreError) -> None:
+        while True:
+            node_id = self._replace(self.node_id, failure)
+            if self._kept is None:
+                raise failure
+            self._put.abort()
+            self._put = self._open_put(node_id)
+            try:
+                for part in self._kept:
+                    await self._put.write(part)
+            except NODE_ERRORS as next_failure:
+                failure = next_failure
+            else:
+                return

@@ -1,0 +1,101 @@
+"""What the headers of a file's requests and answers say of the file."""
+
+import base64
+import binascii
+import re
+
+from twisted.web.http_headers import Headers
+
+from twisted_store.api.digests import ExpectedDigests
+from twisted_store.api.upload import FileToStore
+from twisted_store.core.manifest import Manifest
+from twisted_store.errors import BadRequestError
+from twisted_store.web.conditional import format_etag, parse_conditions
+from twisted_store.web.dates import format_date
+
+CONTENT_TYPE_DEFAULT = "application/octet-stream"
+
+METADATA_BYTES_MAX = 2048
+"""All stored headers of a file together, names and values."""
+
+KEPT_HEADERS = (
+    "Cache-Control",
+    "Content-Disposition",
+    "Content-Encoding",
+    "Content-Language",
+    "Expires",
+    "Repr-Digest",
+)
+"""Stored with a file and sent with it, besides Content-Type and ``X-Meta-*``."""
+
+_METADATA_PREFIX = "X-Meta-"
+_SHA256 = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/=]*):\s*(?:$|,)", re.IGNORECASE)
+
+
+def file_to_store(name: str, size_bytes: int | None, headers: Headers) -> FileToStore:
+    """
+    What a PUT says of its file; raises `BadRequestError` for what contradicts itself.
+
+    ``Content-Range`` is refused, as RFC 9110 section 14.5 asks of a server that does not store
+    parts.
+    """
+    if headers.hasHeader("Content-Range"):
+        raise BadRequestError("A PUT with Content-Range would store a part; send the whole file.")
+    return FileToStore(
+        name=name,
+        size_bytes=size_bytes,
+        content_type=_value(headers, "Content-Type") or CONTENT_TYPE_DEFAULT,
+        headers=_stored_headers(headers),
+        conditions=parse_conditions(headers),
+        digests=_expected_digests(headers),
+    )
+
+
+def describing_headers(manifest: Manifest) -> dict[str, str]:
+    """The headers that tell a client of the file, for GET, HEAD and their partial answers."""
+    return {
+        "Content-Type": manifest.content_type,
+        "ETag": format_etag(manifest.etag),
+        "Last-Modified": format_date(manifest.modified_seconds),
+        "Accept-Ranges": "bytes",
+        **dict(manifest.headers),
+    }
+
+
+def _stored_headers(headers: Headers) -> tuple[tuple[str, str], ...]:
+    kept = {name: value for name in KEPT_HEADERS if (value := _value(headers, name))}
+    for raw, _ in headers.getAllRawHeaders():
+        name = raw.decode("latin-1")
+        if name.startswith(_METADATA_PREFIX):
+            kept[name] = _value(headers, name) or ""
+    size_bytes = sum(len(name) + len(value) for name, value in kept.items())
+    if size_bytes > METADATA_BYTES_MAX:
+        raise BadRequestError(
+            f"The headers to be stored with the file have {size_bytes} bytes; at most "
+            f"{METADATA_BYTES_MAX} are kept."
+        )
+    return tuple(sorted(kept.items()))
+
+
+def _expected_digests(headers: Headers) -> ExpectedDigests:
+    md5 = _value(headers, "Content-MD5")
+    sha256 = _SHA256.search(_value(headers, "Repr-Digest") or "")
+    return ExpectedDigests(
+        md5=None if md5 is None else _decoded("Content-MD5", md5, 16),
+        sha256=None if sha256 is None else _decoded("Repr-Digest", sha256[1], 32),
+    )
+
+
+def _decoded(field: str, text: str, digest_bytes: int) -> bytes:
+    try:
+        digest = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        digest = b""
+    if len(digest) != digest_bytes:
+        raise BadRequestError(f"{field} is not the base64 form of {digest_bytes} bytes.")
+    return digest
+
+
+def _value(headers: Headers, name: str) -> str | None:
+    lines = headers.getRawHeaders(name.encode("latin-1"))
+    return None if lines is None else b", ".join(lines).decode("latin-1")

@@ -1,0 +1,101 @@
+"""The command line of `twistd storeapi`, and what it comes down to."""
+
+from dataclasses import dataclass
+
+from twisted_store.core.durability import Durability, DurabilityMode
+from twisted_store.core.sizes import parse_size
+from twisted_store.options import RoleOptions, directory, one_of, seconds, secret_file
+
+
+@dataclass(frozen=True, slots=True)
+class ApiConfig:
+    """
+    All that can be set.
+
+    ``data`` is a directory, ``listen`` Twisted endpoint strings; ``object_bytes_max`` None means
+    that files may have any size.
+    """
+
+    data: str
+    listen: tuple[str, ...]
+    secret: str | None
+    insecure: bool
+    durability: Durability
+    suspect_after_seconds: float
+    node_timeout_seconds: float
+    client_timeout_seconds: float
+    upload_memory_bytes: int
+    download_memory_bytes: int
+    object_bytes_max: int | None
+
+
+class Options(RoleOptions):
+    """Options of the api; `config` is there once they are parsed."""
+
+    config: ApiConfig
+    synopsis = "--data DIR [options]"
+    listen_default = "tcp:8080:interface=127.0.0.1"
+    optParameters = [
+        [
+            "durability",
+            None,
+            "strict",
+            "Acknowledge a file when it is synced everywhere (strict), when it survives the end of "
+            "any process (relaxed: a power loss may take the last --relaxed-window), or without "
+            "ever syncing (none, for benchmarks only).",
+        ],
+        [
+            "relaxed-window",
+            None,
+            "1",
+            "With --durability relaxed, sync everything within so many seconds.",
+        ],
+        [
+            "suspect-after",
+            None,
+            "15",
+            "Give no new chunks to a node that was not heard of for these seconds.",
+        ],
+        [
+            "node-timeout",
+            None,
+            "10",
+            "Give up on a call to a node that makes no progress for these seconds.",
+        ],
+        [
+            "client-timeout",
+            None,
+            "60",
+            "Give up on a client that neither sends nor takes anything for these seconds.",
+        ],
+        ["upload-memory", None, "256MiB", "Let all uploads together hold at most this much."],
+        ["download-memory", None, "256MiB", "Let all downloads together hold at most this much."],
+        [
+            "object-size-max",
+            None,
+            None,
+            "Refuse files larger than this. Without it, files may have any size.",
+        ],
+    ]
+
+    def postOptions(self) -> None:
+        """Read everything at once, so that a bad value is known before anything starts."""
+        self.config = ApiConfig(
+            data=str(self.required("data", directory)),
+            listen=self.listen(),
+            secret=self.optional("secret-file", secret_file),
+            insecure=self.switch("insecure"),
+            durability=self._durability(),
+            suspect_after_seconds=self.required("suspect-after", seconds),
+            node_timeout_seconds=self.required("node-timeout", seconds),
+            client_timeout_seconds=self.required("client-timeout", seconds),
+            upload_memory_bytes=self.required("upload-memory", parse_size),
+            download_memory_bytes=self.required("download-memory", parse_size),
+            object_bytes_max=self.optional("object-size-max", parse_size),
+        )
+
+    def _durability(self) -> Durability:
+        modes = [mode.value for mode in DurabilityMode]
+        mode = DurabilityMode(self.required("durability", one_of(*modes)))
+        window_seconds = self.required("relaxed-window", seconds)
+        return Durability(mode, window_seconds if mode is DurabilityMode.RELAXED else 0.0)

@@ -1,0 +1,154 @@
+"""The routes of the api: they parse, call the use cases, and answer."""
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+from klein import Klein
+from twisted.internet.interfaces import IReactorTime
+
+from twisted_store import __version__
+from twisted_store.api.budget import MemoryBudget
+from twisted_store.api.file_answer import FileAnswers
+from twisted_store.api.file_headers import file_to_store
+from twisted_store.api.node_calls import NodeCalls
+from twisted_store.api.pace import Pace
+from twisted_store.api.upload import FileToStore, Uploads
+from twisted_store.api.views import explain_view, file_view, nodes_view, page_view, readiness_view
+from twisted_store.catalog.catalog import Catalog
+from twisted_store.catalog.listing import LIST_MAX
+from twisted_store.cluster.members import Members
+from twisted_store.core.durability import Durability
+from twisted_store.core.ids import parse_node_id
+from twisted_store.core.manifest import SCHEME_PLAIN
+from twisted_store.core.names import parse_name
+from twisted_store.errors import BadRequestError
+from twisted_store.web.answers import answer_errors, answer_json
+from twisted_store.web.conditional import format_etag, parse_conditions
+from twisted_store.web.multipart import file_part
+from twisted_store.web.request import StreamingRequest
+
+_LIMIT = re.compile(r"[1-9][0-9]{0,5}")
+
+
+@dataclass(frozen=True, eq=False)
+class ApiResource:
+    """Klein binds ``app`` to an instance, so handlers reach their use cases through ``self``."""
+
+    app = Klein()
+    answer_errors(app)
+
+    catalog: Catalog
+    members: Members
+    uploads: Uploads
+    file_answers: FileAnswers
+    node_calls: NodeCalls
+    upload_budget: MemoryBudget
+    clock: IReactorTime
+    durability: Durability
+
+    @app.route("/files/NAME", methods=["PUT"])
+    async def put_file(self, request: StreamingRequest) -> None:
+        """Store the body under the name."""
+        name = parse_name(request.tail)
+        file = file_to_store(name, request.declared_bytes, request.requestHeaders)
+        await self._store(request, file, request.body or _no_body())
+
+    @app.route("/files/NAME", methods=["GET"])
+    async def get_file(self, request: StreamingRequest) -> None:
+        """Send the file, to HEAD only what GET would say of it."""
+        await self.file_answers.answer(request, parse_name(request.tail))
+
+    @app.route("/files/NAME", methods=["DELETE"])
+    async def delete_file(self, request: StreamingRequest) -> None:
+        """Remove the file."""
+        conditions = parse_conditions(request.requestHeaders)
+        await self.catalog.delete(parse_name(request.tail), conditions)
+        request.setResponseCode(204)
+
+    @app.route("/files", methods=["GET"])
+    async def list_files(self, request: StreamingRequest) -> None:
+        """A page of names in byte order."""
+        asked = request.parameters()
+        limit = asked.get("limit", str(LIST_MAX))
+        if _LIMIT.fullmatch(limit) is None:
+            raise BadRequestError(f"limit={limit} is not a number from 1 to 999999.")
+        page = await self.catalog.list(
+            asked.get("prefix", ""),
+            asked.get("delimiter", ""),
+            asked.get("after", ""),
+            min(int(limit), LIST_MAX),
+        )
+        answer_json(request, 200, page_view(page))
+
+    @app.route("/", methods=["PUT"])
+    async def put_form(self, request: StreamingRequest) -> None:
+        """The upload of the first system: a form whose part ``file`` has a file name."""
+        part = await file_part(request.requestHeaders, request.body or _no_body())
+        name = parse_name(part.filename.encode())
+        conditions = parse_conditions(request.requestHeaders)
+        file = replace(file_to_store(name, None, part.headers), conditions=conditions)
+        await self._store(request, file, part.body)
+
+    @app.route("/", methods=["GET"])
+    async def get_by_id(self, request: StreamingRequest) -> None:
+        """The download of the first system: ``/?id=NAME``."""
+        name = request.parameters().get("id", "")
+        await self.file_answers.answer(request, parse_name(name.encode()))
+
+    @app.route("/explain/NAME", methods=["GET"])
+    async def explain(self, request: StreamingRequest) -> None:
+        """Where the chunks of a file are."""
+        entry = await self.file_answers.downloads.current(parse_name(request.tail))
+        answer_json(request, 200, explain_view(entry, self.members))
+
+    @app.route("/cluster", methods=["GET"])
+    async def cluster(self, request: StreamingRequest) -> None:
+        """All there is to know of the cluster."""
+        totals = self.catalog.totals
+        about = {
+            "cluster_id": self.catalog.cluster_id,
+            "version": __version__,
+            "scheme": SCHEME_PLAIN,
+            "durability": str(self.durability),
+            "objects": totals.objects,
+            "bytes": totals.size_bytes,
+        }
+        answer_json(request, 200, about | nodes_view(self.members))
+
+    @app.route("/health/live", methods=["GET"])
+    async def live(self, request: StreamingRequest) -> None:
+        """The process runs."""
+        answer_json(request, 200, {"live": True})
+
+    @app.route("/health/ready", methods=["GET"])
+    async def ready(self, request: StreamingRequest) -> None:
+        """Whether files can be stored now, with reasons."""
+        view = readiness_view(self.members.status())
+        answer_json(request, 200 if view["ready"] else 503, view)
+
+    @app.route("/nodes/<node_id>/heartbeat", methods=["POST"])
+    async def heartbeat(self, request: StreamingRequest, node_id: str) -> None:
+        """A node reports."""
+        await self.node_calls.heartbeat(request, parse_node_id(node_id))
+
+    @app.route("/nodes/<node_id>/ask", methods=["POST"])
+    async def ask(self, request: StreamingRequest, node_id: str) -> None:
+        """A node asks what became of chunks."""
+        await self.node_calls.ask(request, parse_node_id(node_id))
+
+    async def _store(
+        self, request: StreamingRequest, file: FileToStore, body: AsyncIterator[bytes]
+    ) -> None:
+        with Pace(request, self.upload_budget, self.clock).kept():
+            stored = await self.uploads.put(file, body)
+        headers = {"ETag": format_etag(stored.manifest.etag)}
+        status = 200 if stored.replaced else 201
+        answer_json(request, status, file_view(stored.manifest), headers)
+
+
+async def _no_body() -> AsyncIterator[bytes]:
+    """The body of a request that has none."""
+    pieces: tuple[bytes, ...] = ()
+    for piece in pieces:
+        yield piece

@@ -1,0 +1,1 @@
+"""The chunk manager's durable memory: objects, placements, nodes."""

@@ -1,0 +1,75 @@
+"""The values that the catalog answers with."""
+
+from dataclasses import dataclass
+
+from twisted_store.core.ids import NodeId, Placement
+from twisted_store.core.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An object as it is now; ``sequence`` is that of the commit that made it so."""
+
+    manifest: Manifest
+    placement: Placement
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a commit did; ``replaced`` tells whether there was an object of that name."""
+
+    sequence: int
+    etag: str
+    replaced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What a delete did: its own place in the order of commits, and what it took away."""
+
+    sequence: int
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class ListedObject:
+    """One line of a listing."""
+
+    name: str
+    size_bytes: int
+    etag: str
+    created_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """
+    Part of a listing, files and prefixes each in byte order of UTF-8.
+
+    ``next`` is to be given as ``after`` for the page that follows, None at the end.
+    """
+
+    files: tuple[ListedObject, ...]
+    prefixes: tuple[str, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownNode:
+    """A node that has registered; times are microseconds since 1970."""
+
+    node_id: NodeId
+    url: str
+    zone: str
+    capacity_bytes: int
+    first_seen_us: int
+    last_seen_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """How many objects there are and how many bytes they have."""
+
+    objects: int
+    size_bytes: int

@@ -1,0 +1,1 @@
+"""The `twisted-store` command."""

@@ -1,0 +1,58 @@
+"""`twisted-store status`."""
+
+import click
+
+from twisted_store.cli.answers import Cluster, Node, Readiness
+from twisted_store.cli.client import StoreClient
+from twisted_store.cli.exits import ExitStatus
+from twisted_store.cli.options import json_option, quiet_option, say, url_option
+from twisted_store.cli.tables import table
+from twisted_store.core.sizes import format_size
+
+_COLUMNS = ("node", "url", "zone", "used", "capacity", "fill", "state")
+
+
+@click.command()
+@url_option
+@json_option
+@quiet_option
+@click.pass_context
+def status(context: click.Context, url: str, as_json: bool, quiet: bool) -> None:
+    """
+    Show the nodes, how full they are, and whether the store can take files.
+
+    Exit status 5 when it cannot.
+    """
+    with StoreClient(url) as client:
+        cluster, readiness = client.cluster(), client.readiness()
+    result = {**cluster, **readiness}
+    say(_description(cluster, readiness), result, as_json=as_json, quiet=quiet)
+    context.exit(ExitStatus.OK if readiness["ready"] else ExitStatus.UNAVAILABLE)
+
+
+def _description(cluster: Cluster, readiness: Readiness) -> str:
+    spread = cluster["spread"]
+    lines = [
+        f"cluster {cluster['cluster_id']}, scheme {cluster['scheme']},"
+        f" durability {cluster['durability']}, version {cluster['version']}",
+        f"{cluster['objects']} files, {format_size(cluster['bytes'])};"
+        f" room for {format_size(cluster['usable_bytes'])} in all",
+        "spread: unknown" if spread is None else f"spread: {spread:.2%}",
+        "ready" if readiness["ready"] else "NOT READY",
+        *(f"  {reason['code']}: {reason['message']}" for reason in readiness["reasons"]),
+        table(_COLUMNS, map(_row, cluster["nodes"])),
+    ]
+    return "\n".join(lines)
+
+
+def _row(node: Node) -> tuple[str, ...]:
+    reason = f" ({node['reason']})" if node["reason"] else ""
+    return (
+        node["node_id"],
+        node["url"],
+        node["zone"],
+        format_size(node["used_bytes"]),
+        format_size(node["capacity_bytes"]),
+        f"{node['fill']:.1%}",
+        f"{node['membership']}{reason}",
+    )

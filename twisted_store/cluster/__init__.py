@@ -1,0 +1,1 @@
+"""Loops over clock, ports and pure plans."""

@@ -1,0 +1,151 @@
+"""The api tells nodes which chunks are confirmed and which are dead."""
+
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import Protocol
+
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.logger import Logger
+
+from twisted_store.core.ids import ChunkId, NodeId
+from twisted_store.core.peer import Marks, Peer
+from twisted_store.core.versions import DeadVersion, Version
+from twisted_store.errors import StoreError
+
+CONFIRMS_WAITING_MAX = 10_000
+"""Objects whose confirm waits to be sent; those beyond it are asked about by their nodes."""
+
+CONFIRMS_PER_ROUND = 2000
+"""Objects whose confirm is sent at once."""
+
+DEAD_PER_ROUND = 500
+"""Dead versions taken from the outbox at once."""
+
+ROUND_SECONDS = 0.2
+"""Between two rounds while there is work."""
+
+IDLE_SECONDS = 1.0
+"""Between two looks into the outbox."""
+
+log = Logger()
+
+
+class Outbox(Protocol):
+    """The durable list of dead versions; shows only commits that survive a power loss."""
+
+    @property
+    def incarnation(self) -> int:
+        """Which life of the api this is."""
+
+    @property
+    def synced_sequence(self) -> int:
+        """The last commit that survives a power loss."""
+
+    def dead_work(self, after_sequence: int, limit: int) -> Awaitable[Sequence[DeadVersion]]:
+        """Rows in the order of their commits."""
+
+    def dead_done(self, sequences: Iterable[int]) -> Awaitable[None]:
+        """Forget these rows."""
+
+
+class MarkTaker(Protocol):
+    """Speaks to nodes."""
+
+    def mark(self, peer: Peer, marks: Marks) -> Awaitable[None]:
+        """Send marks; returns when they are durable there."""
+
+
+class Addresses(Protocol):
+    """Which nodes can be spoken to now."""
+
+    def reachable(self, node_id: NodeId) -> Peer | None:
+        """Where the node listens if it is up."""
+
+
+class MarkDelivery:
+    """
+    One round after the other: confirms first, then the dead.
+
+    The chunks of a version are declared dead only after all nodes of its successor have confirmed
+    theirs, which they do once these are synced: so nothing old is reclaimed before its replacement
+    is safe (promise P2). A dead version leaves the outbox when all its nodes know. The confirm of a
+    new object is sent once: a node that missed it asks.
+    """
+
+    def __init__(self, outbox: Outbox, nodes: MarkTaker, addresses: Addresses) -> None:
+        self._outbox = outbox
+        self._nodes = nodes
+        self._addresses = addresses
+        self._confirms: deque[tuple[int, Version]] = deque()
+        self._cursor = 0
+
+    def committed(self, sequence: int, version: Version) -> None:
+        """A new version is in the catalog; its nodes will hear of it."""
+        if len(self._confirms) < CONFIRMS_WAITING_MAX:
+            self._confirms.append((sequence, version))
+
+    async def run_round(self) -> float:
+        """Tell nodes what there is to tell; gives the seconds until the next round."""
+        dead = await self._outbox.dead_work(self._cursor, DEAD_PER_ROUND)
+        self._cursor = dead[-1].sequence if len(dead) == DEAD_PER_ROUND else 0
+        new = self._take_synced()
+        if not new and not dead:
+            return IDLE_SECONDS
+        successors = [row.successor for row in dead if row.successor is not None]
+        heard = await self._tell(confirm=[*new, *successors], dead=[])
+        ready = [row for row in dead if row.successor is None or heard(row.successor)]
+        heard = await self._tell(confirm=[], dead=[row.version for row in ready])
+        done = [row.sequence for row in ready if heard(row.version)]
+        if done:
+            await self._outbox.dead_done(done)
+        return ROUND_SECONDS if new or done else IDLE_SECONDS
+
+    def _take_synced(self) -> list[Version]:
+        synced = self._outbox.synced_sequence
+        taken: list[Version] = []
+        while self._confirms and self._confirms[0][0] <= synced and len(taken) < CONFIRMS_PER_ROUND:
+            taken.append(self._confirms.popleft()[1])
+        return taken
+
+    async def _tell(self, confirm: list[Version], dead: list[Version]) -> "_Heard":
+        by_node: dict[NodeId, tuple[list[ChunkId], list[ChunkId]]] = defaultdict(lambda: ([], []))
+        for kind, versions in enumerate((confirm, dead)):
+            for version in versions:
+                for index, node_id in enumerate(version.placement):
+                    if node_id is not None:
+                        by_node[node_id][kind].append(ChunkId(version.object_id, index))
+        told = await gatherResults(
+            [
+                Deferred.fromCoroutine(self._tell_node(node_id, *chunk_ids))
+                for node_id, chunk_ids in by_node.items()
+            ]
+        )
+        return _Heard({node_id for node_id in told if node_id is not None})
+
+    async def _tell_node(
+        self, node_id: NodeId, confirm: list[ChunkId], dead: list[ChunkId]
+    ) -> NodeId | None:
+        peer = self._addresses.reachable(node_id)
+        if peer is None:
+            return None
+        marks = Marks(self._outbox.incarnation, self._outbox.synced_sequence, confirm, dead)
+        try:
+            await self._nodes.mark(peer, marks)
+        except CancelledError:
+            raise
+        except StoreError as error:
+            log.info(
+                "node {node_id} took no marks: {reason}", node_id=node_id, reason=error.message
+            )
+            return None
+        return node_id
+
+
+class _Heard:
+    """Whether all nodes of a version are among those that were told."""
+
+    def __init__(self, node_ids: set[NodeId]) -> None:
+        self._node_ids = node_ids
+
+    def __call__(self, version: Version) -> bool:
+        return all(node_id in self._node_ids for node_id in version.placement if node_id)

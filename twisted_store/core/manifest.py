@@ -1,0 +1,54 @@
+"""The manifest: what an object version is. It goes with every chunk and into the catalog."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Self
+
+from twisted_store.core.ids import ObjectId
+from twisted_store.errors import FormatError
+
+SCHEME_PLAIN = "5+0"
+"""Five data chunks, no parity."""
+
+ETAG_PLACEHOLDER = "0" * 64
+"""Stands in for a digest not known yet, so that the encoded length is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """
+    One version of one object.
+
+    ``etag`` is the hex BLAKE3 of all its bytes, ``created_us`` microseconds since 1970,
+    ``headers`` the response headers stored with it, as pairs of name and value.
+    """
+
+    object_id: ObjectId
+    name: str
+    size_bytes: int
+    unit_bytes: int
+    scheme: str
+    etag: str
+    created_us: int
+    content_type: str
+    headers: tuple[tuple[str, str], ...]
+
+    @property
+    def modified_seconds(self) -> int:
+        """``created_us`` in whole seconds, as ``Last-Modified`` has it."""
+        return self.created_us // 1_000_000
+
+    def encode(self) -> bytes:
+        """Canonical JSON in UTF-8: the same manifest always gives the same bytes."""
+        text = json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+        return text.encode()
+
+    @classmethod
+    def decode(cls, encoded: bytes) -> Self:
+        """Raise `FormatError` unless ``encoded`` is a manifest."""
+        try:
+            fields = json.loads(encoded)
+            fields["headers"] = tuple((name, value) for name, value in fields["headers"])
+            return cls(**fields)
+        except (ValueError, TypeError, KeyError) as error:
+            raise FormatError(f"Not a manifest: {error}.") from error

@@ -1,0 +1,28 @@
+"""What the api says to nodes, and to whom."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from twisted_store.core.ids import ChunkId, NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A node and where it listens."""
+
+    node_id: NodeId
+    url: str
+
+    def chunk_url(self, chunk_id: ChunkId) -> str:
+        """Where the node keeps that chunk."""
+        return f"{self.url}/chunks/{chunk_id.object_id}/{chunk_id.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What commits up to ``sequence`` of the api's ``incarnation`` mean for a node's chunks."""
+
+    incarnation: int
+    sequence: int
+    confirm: Sequence[ChunkId]
+    dead: Sequence[ChunkId]

@@ -1,0 +1,118 @@
+"""The command line of `twistd storenode`, and what it comes down to."""
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from twisted_store.core.sizes import Share, parse_share, parse_size
+from twisted_store.options import (
+    RoleOptions,
+    base_url,
+    directory,
+    seconds,
+    secret_file,
+    some_text,
+)
+
+MACHINE_ID_FILE = Path("/etc/machine-id")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """
+    All that can be set.
+
+    ``data`` is a directory, ``listen`` Twisted endpoint strings; ``advertise_url`` None means the
+    first address listened on, ``capacity_bytes_max`` None as much as the disk has; ``reserve`` is a
+    share of the disk.
+    """
+
+    data: str
+    listen: tuple[str, ...]
+    api_url: str
+    advertise_url: str | None
+    zone: str
+    capacity_bytes_max: int | None
+    reserve: Share
+    secret: str | None
+    insecure: bool
+    provisional_age_seconds: float
+    dead_grace_seconds: float
+    heartbeat_seconds: float
+
+
+class Options(RoleOptions):
+    """Options of a node; `config` is there once they are parsed."""
+
+    config: NodeConfig
+    synopsis = "--data DIR --api URL [options]"
+    listen_default = "tcp:8101:interface=127.0.0.1"
+    optParameters = [
+        ["api", None, None, "Report to the api at this URL, like http://127.0.0.1:8080. Required."],
+        [
+            "advertise",
+            None,
+            None,
+            "Tell the api to reach this node at this URL. Without it, at the first address it "
+            "listens on.",
+        ],
+        [
+            "zone",
+            None,
+            None,
+            "Name what this node shares with others that may fail together with it. Without it, "
+            "the id of this machine.",
+        ],
+        [
+            "capacity",
+            None,
+            None,
+            "Hold at most this much, like 2GiB or 500MB. Without it, what the disk has.",
+        ],
+        [
+            "reserve",
+            None,
+            "5%",
+            "Take no more chunks when the disk has only this much free: a size, or a part of the "
+            "disk in percent.",
+        ],
+        [
+            "provisional-age",
+            None,
+            "60",
+            "Ask the api about a chunk whose upload was not heard of again for these seconds.",
+        ],
+        [
+            "dead-grace",
+            None,
+            "600",
+            "Keep the bytes of a deleted chunk for these seconds before they are reclaimed.",
+        ],
+        ["heartbeat", None, "2", "Report to the api every so many seconds, or more often."],
+    ]
+
+    def postOptions(self) -> None:
+        """Read everything at once, so that a bad value is known before anything starts."""
+        self.config = NodeConfig(
+            data=str(self.required("data", directory)),
+            listen=self.listen(),
+            api_url=self.required("api", base_url),
+            advertise_url=self.optional("advertise", base_url),
+            zone=self.optional("zone", some_text) or machine_id(),
+            capacity_bytes_max=self.optional("capacity", parse_size),
+            reserve=self.required("reserve", parse_share),
+            secret=self.optional("secret-file", secret_file),
+            insecure=self.switch("insecure"),
+            provisional_age_seconds=self.required("provisional-age", seconds),
+            dead_grace_seconds=self.required("dead-grace", seconds),
+            heartbeat_seconds=self.required("heartbeat", seconds),
+        )
+
+
+def machine_id(file: Path = MACHINE_ID_FILE) -> str:
+    """The id that the system gave this machine, or its host name."""
+    try:
+        known = file.read_text().strip()
+    except OSError:
+        known = ""
+    return known or socket.gethostname()

@@ -1,0 +1,153 @@
+"""The routes of a node: they parse, call, and answer."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+from klein import Klein
+from twisted.web.resource import IResource, Resource
+from zope.interface import implementer
+
+from twisted_store import __version__
+from twisted_store.core.durability import DURABILITY_HEADER, STRICT, Durability
+from twisted_store.core.ids import ChunkId, parse_chunk_index, parse_object_id
+from twisted_store.errors import BadRequestError, IncompleteBodyError
+from twisted_store.node.chunk_answer import ChunkAnswers
+from twisted_store.node.health import NodeHealth
+from twisted_store.node.marking import Marking, parse_marks
+from twisted_store.node.uploads import Uploads
+from twisted_store.storage.identity import NodeIdentity
+from twisted_store.storage.store import ChunkStore
+from twisted_store.web.answers import answer_errors, answer_json
+from twisted_store.web.bodies import read_json_object
+from twisted_store.web.request import StreamingRequest
+from twisted_store.web.secret import require_secret
+
+MARKS_BYTES_MAX = 1024 * 1024
+"""Largest body of a call with marks."""
+
+LIST_CHUNKS_MAX = 1000
+"""Most chunks of one page, and the number without a limit."""
+
+CHUNK_BYTES_HEADER = "X-Chunk-Bytes"
+INCARNATION_HEADER = "X-Incarnation"
+
+_NUMBER = re.compile(r"[0-9]{1,18}")
+
+
+@dataclass(frozen=True, eq=False)
+class NodeResource:
+    """Klein binds ``app`` to an instance, so handlers reach their use cases through ``self``."""
+
+    app = Klein()
+    answer_errors(app)
+
+    store: ChunkStore
+    identity: NodeIdentity
+    health: NodeHealth
+    uploads: Uploads
+    chunk_answers: ChunkAnswers
+    marking: Marking
+    instance: str
+
+    @app.route("/chunks/<object_id>/<index>", methods=["PUT"])
+    async def put_chunk(self, request: StreamingRequest, object_id: str, index: str) -> None:
+        """Store the framed body, manifest last, as a provisional chunk."""
+        chunk_id = _chunk_id(object_id, index)
+        text = request.getHeader(DURABILITY_HEADER)
+        durability = STRICT if text is None else Durability.parse(text)
+        chunk_bytes = _number(CHUNK_BYTES_HEADER, request.getHeader(CHUNK_BYTES_HEADER))
+        if request.body is None:
+            raise IncompleteBodyError(f"Chunk {chunk_id} came without a body.")
+        stored = await self.uploads.put(chunk_id, request.body, chunk_bytes, durability)
+        answer = {"bytes": stored.chunk_bytes, "used_bytes": self.store.used_bytes}
+        answer_json(request, 201, answer)
+
+    @app.route("/chunks/<object_id>/<index>", methods=["GET", "HEAD"])
+    async def get_chunk(self, request: StreamingRequest, object_id: str, index: str) -> None:
+        """Send the chunk or a range of it, in frames if they are accepted."""
+        await self.chunk_answers.answer(request, _chunk_id(object_id, index))
+
+    @app.route("/chunks/<object_id>/<index>", methods=["DELETE"])
+    async def discard_chunk(self, request: StreamingRequest, object_id: str, index: str) -> None:
+        """Remove a provisional chunk; it does not matter whether it is there."""
+        incarnation = _number(INCARNATION_HEADER, request.getHeader(INCARNATION_HEADER))
+        if incarnation is None:
+            raise BadRequestError(f"Say which api discards the chunk: {INCARNATION_HEADER}.")
+        await self.marking.discard(_chunk_id(object_id, index), incarnation)
+        request.setResponseCode(204)
+
+    @app.route("/chunks/marks", methods=["POST"])
+    async def mark_chunks(self, request: StreamingRequest) -> None:
+        """Confirm chunks and bury chunks; the answer names those that are not here for it."""
+        marks = parse_marks(await read_json_object(request, MARKS_BYTES_MAX))
+        missing = await self.marking.mark(marks)
+        answer = {"confirm": _texts(missing.confirm), "dead": _texts(missing.dead)}
+        answer_json(request, 200, {"missing": answer})
+
+    @app.route("/chunks", methods=["GET"])
+    async def list_chunks(self, request: StreamingRequest) -> None:
+        """A page of the chunks held here, and after which one the next page begins."""
+        parameters = request.parameters()
+        after = ChunkId.parse(parameters["after"]) if "after" in parameters else None
+        limit = _number("limit", parameters.get("limit"))
+        page = await self.store.list(after, min(limit or LIST_CHUNKS_MAX, LIST_CHUNKS_MAX))
+        chunks = [
+            {
+                "chunk": str(held.chunk_id),
+                "state": held.state.value,
+                "file_bytes": held.file_bytes,
+            }
+            for held in page.chunks
+        ]
+        next_after = None if page.next_after is None else str(page.next_after)
+        answer_json(request, 200, {"chunks": chunks, "next": next_after})
+
+    @app.route("/health/live", methods=["GET"])
+    async def live(self, request: StreamingRequest) -> None:
+        """Whoever gets this answer knows that the process runs."""
+        answer_json(request, 200, {"live": True, "version": __version__})
+
+    @app.route("/health/ready", methods=["GET"])
+    async def ready(self, request: StreamingRequest) -> None:
+        """Whether this node can serve, why not, and who it is."""
+        objections = self.health.objections()
+        answer = {
+            "ready": not objections,
+            "reasons": [asdict(reason) for reason in [*objections, *self.health.remarks()]],
+            "node_id": self.identity.node_id,
+            "instance": self.instance,
+        }
+        answer_json(request, 503 if objections else 200, answer)
+
+
+@implementer(IResource)
+class GuardedResource(Resource):
+    """What of ``resource`` is not about health takes the cluster's secret, where there is one."""
+
+    isLeaf = True
+
+    def __init__(self, resource: IResource, secret: str | None) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._resource = resource
+        self._secret = secret
+
+    def render(self, request: StreamingRequest) -> object:
+        """Pass on; what is raised here is answered by the request."""
+        if (request.postpath or [])[:1] != [b"health"]:
+            require_secret(request, self._secret)
+        return self._resource.render(request)
+
+
+def _chunk_id(object_id: str, index: str) -> ChunkId:
+    return ChunkId(parse_object_id(object_id), parse_chunk_index(index))
+
+
+def _number(name: str, text: str | None) -> int | None:
+    if text is not None and _NUMBER.fullmatch(text) is None:
+        raise BadRequestError(f"{name} must be a number, not {text!r}.")
+    return None if text is None else int(text)
+
+
+def _texts(chunk_ids: Iterable[ChunkId]) -> list[str]:
+    return [str(chunk_id) for chunk_id in chunk_ids]

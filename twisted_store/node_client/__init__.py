@@ -1,0 +1,1 @@
+"""The api's client of a node: framed chunk transfer over treq."""

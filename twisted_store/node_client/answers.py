@@ -1,0 +1,94 @@
+"""Answers of nodes: bodies of bounded size, and failures as this project's own errors."""
+
+import json
+from typing import Any
+
+from treq.response import _Response as Response
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseDone
+
+from twisted_store.core.ids import NodeId
+from twisted_store.errors import (
+    CatalogRolledBackError,
+    ChunkNotFoundError,
+    ConflictError,
+    NodeFailedError,
+    NoSpaceError,
+    StoreError,
+)
+
+ANSWER_BYTES_MAX = 1024 * 1024
+"""Largest JSON body taken from a node."""
+
+_ERRORS: dict[str, type[StoreError]] = {
+    error.code: error
+    for error in (CatalogRolledBackError, ChunkNotFoundError, ConflictError, NoSpaceError)
+}
+
+
+def node_failure(node_id: NodeId, cause: Failure) -> Exception:
+    """
+    What went wrong with a call, as one of our errors; those that are ours stay themselves.
+
+    A call that was cancelled by its caller says nothing about the node, however deep Twisted hides
+    the cancellation.
+    """
+    reasons: list[Failure] = getattr(cause.value, "reasons", None) or [cause]
+    if any(reason.check(CancelledError) for reason in reasons):
+        return CancelledError()
+    if isinstance(cause.value, StoreError):
+        return cause.value
+    return NodeFailedError(f"Node {node_id} failed: {reasons[0].getErrorMessage()}")
+
+
+async def read_json(response: Response) -> dict[str, Any]:
+    """The JSON object in the body; raises ValueError when it is none or too long."""
+    collector = _Collector()
+    response.deliverBody(collector)
+    value = json.loads(await collector.finished)
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    return value
+
+
+async def raise_unless(response: Response, node_id: NodeId, *statuses: int) -> None:
+    """Raise the error that a node's answer stands for unless it has one of ``statuses``."""
+    if response.code in statuses:
+        return
+    try:
+        answer = await read_json(response)
+    except ValueError:
+        answer = {}
+    error = _ERRORS.get(str(answer.get("error")), NodeFailedError)
+    raise error(f"Node {node_id} answered {response.code}: {answer.get('message', '')}")
+
+
+class _Collector(Protocol):
+    """Gathers a body of bounded size."""
+
+    def __init__(self) -> None:
+        self.finished: Deferred[bytes] = Deferred(self._abandon)
+        self._pieces: list[bytes] = []
+        self._size_bytes = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take a piece, or hang up on a body that is too long."""
+        self._pieces.append(data)
+        self._size_bytes += len(data)
+        if self._size_bytes > ANSWER_BYTES_MAX:
+            self._abandon(self.finished)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The body is whole only when the response says so."""
+        if self.finished.called:
+            return
+        if reason.check(ResponseDone):
+            self.finished.callback(b"".join(self._pieces))
+        else:
+            self.finished.errback(ValueError(f"the body broke off: {reason.getErrorMessage()}"))
+
+    def _abandon(self, _: object) -> None:
+        assert self.transport is not None
+        self.transport.loseConnection()

@@ -1,0 +1,169 @@
+"""The api's calls to nodes."""
+
+import json
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from treq.client import HTTPClient
+from treq.response import _Response as Response
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import UNKNOWN_LENGTH, IAgentEndpointFactory
+
+from twisted_store.core.checksums import BLOCK_BYTES
+from twisted_store.core.durability import Durability
+from twisted_store.core.frames import MEDIA_TYPE, FrameDecoder, framed_bytes
+from twisted_store.core.ids import ChunkId
+from twisted_store.core.peer import Marks, Peer
+from twisted_store.errors import NodeFailedError
+from twisted_store.node_client.answers import node_failure, raise_unless, read_json
+from twisted_store.node_client.body import QueuedBody
+from twisted_store.node_client.chunk_put import ChunkPut
+from twisted_store.node_client.chunk_source import ChunkSource
+
+T = TypeVar("T")
+
+IDLE_CONNECTIONS_PER_NODE = 64
+"""Connections to one node kept for the next call."""
+
+IDLE_SECONDS = 30
+"""How long they are kept: less than a node keeps its side open."""
+
+
+class NodeClient:
+    """
+    Speaks to nodes over kept connections; every call has a deadline on progress.
+
+    ``clock`` is an `IReactorTime`; treq's types ask for more than it uses.
+    """
+
+    def __init__(
+        self,
+        clock: Any,
+        endpoints: IAgentEndpointFactory,
+        stall_seconds: float,
+        headers: dict[str, str],
+    ) -> None:
+        self._clock = clock
+        self._stall_seconds = stall_seconds
+        self._headers = headers
+        self._pool = HTTPConnectionPool(clock, persistent=True)
+        self._pool.maxPersistentPerHost = IDLE_CONNECTIONS_PER_NODE
+        self._pool.cachedConnectionTimeout = IDLE_SECONDS
+        self._treq = HTTPClient(Agent.usingEndpointFactory(clock, endpoints, pool=self._pool))
+
+    def put(
+        self, peer: Peer, chunk_id: ChunkId, sizes: tuple[int, int] | None, durability: Durability
+    ) -> ChunkPut:
+        """Begin to store a chunk; ``sizes``: bytes of the chunk and of its manifest, if known."""
+        headers = {"X-Durability": str(durability)}
+        if sizes is not None:
+            headers["X-Chunk-Bytes"] = str(sizes[0])
+
+        async def exchange(body: QueuedBody) -> None:
+            response = await self._request("PUT", peer.chunk_url(chunk_id), headers, body)
+            await raise_unless(response, peer.node_id, 201)
+            await read_json(response)
+
+        length = UNKNOWN_LENGTH if sizes is None else framed_bytes(*sizes)
+        return ChunkPut(chunk_id, peer.node_id, length, exchange, self._clock, self._stall_seconds)
+
+    async def get(self, peer: Peer, chunk_id: ChunkId, first: int, end: int) -> ChunkSource:
+        """The chunk's bytes from ``first`` up to, not including, ``end``; there must be some."""
+        first_block = first // BLOCK_BYTES
+        headers = {
+            "Accept": MEDIA_TYPE,
+            "Range": f"bytes={first_block * BLOCK_BYTES}-{end - 1}",
+        }
+        source = ChunkSource(
+            peer.node_id,
+            FrameDecoder(chunk_id, first_block),
+            first % BLOCK_BYTES,
+            self._clock,
+            self._stall_seconds,
+        )
+
+        async def exchange() -> None:
+            response = await self._request("GET", peer.chunk_url(chunk_id), headers)
+            await raise_unless(response, peer.node_id, 206)
+            response.deliverBody(source)
+
+        await self._in_time(peer, exchange())
+        return source
+
+    async def discard(self, peer: Peer, chunk_id: ChunkId, incarnation: int) -> None:
+        """Remove a chunk whose upload failed."""
+        headers = {"X-Incarnation": str(incarnation)}
+        await self._call(peer, "DELETE", peer.chunk_url(chunk_id), headers, None)
+
+    async def mark(self, peer: Peer, marks: Marks) -> None:
+        """Tell a node which chunks are confirmed and which are dead; durable when it returns."""
+        body = {
+            "incarnation": marks.incarnation,
+            "sequence": marks.sequence,
+            "confirm": [str(chunk_id) for chunk_id in marks.confirm],
+            "dead": [str(chunk_id) for chunk_id in marks.dead],
+        }
+        await self._call(peer, "POST", f"{peer.url}/chunks/marks", {}, body)
+
+    async def probe(self, peer: Peer) -> dict[str, Any]:
+        """What the node says of its health; raises `NodeFailedError` unless it is ready."""
+        return await self._call(peer, "GET", f"{peer.url}/health/ready", {}, None)
+
+    async def close(self) -> None:
+        """Close the idle connections."""
+        await self._pool.closeCachedConnections()
+
+    async def _call(
+        self, peer: Peer, method: str, url: str, headers: dict[str, str], body: object
+    ) -> dict[str, Any]:
+        async def exchange() -> dict[str, Any]:
+            response = await self._request(method, url, headers, _json_body(body))
+            await raise_unless(response, peer.node_id, 200, 204)
+            return await read_json(response) if response.code == 200 else {}
+
+        return await self._in_time(peer, exchange())
+
+    def _request(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        body: QueuedBody | None = None,
+    ) -> "Deferred[Response]":
+        fields = Headers({name: [value] for name, value in {**self._headers, **headers}.items()})
+        return self._treq.request(
+            method,
+            url,
+            headers=fields,
+            data=body,
+            unbuffered=True,
+            allow_redirects=False,
+            reactor=self._clock,
+        )
+
+    async def _in_time(self, peer: Peer, exchange: Coroutine[Any, Any, T]) -> T:
+        running = Deferred.fromCoroutine(exchange)
+        stalled = self._clock.callLater(self._stall_seconds, running.cancel)
+        try:
+            return await running
+        except Exception:
+            if not stalled.active():
+                raise NodeFailedError(f"Node {peer.node_id} did not answer in time.") from None
+            raise node_failure(peer.node_id, Failure()) from None
+        finally:
+            if stalled.active():
+                stalled.cancel()
+
+
+def _json_body(value: object) -> QueuedBody | None:
+    """A body of treq's own making would be driven by the global reactor."""
+    if value is None:
+        return None
+    content = json.dumps(value).encode()
+    body = QueuedBody(len(content))
+    body.send([content])
+    body.end()
+    return body

@@ -1,0 +1,1 @@
+"""The product's own services on a simulated clock, network and disk."""

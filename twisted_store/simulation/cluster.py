@@ -1,0 +1,159 @@
+"""A whole cluster in one process: the daemons' own `build`, each on a host of its own."""
+
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import TypeVar
+
+from treq.client import HTTPClient
+from twisted.application.service import IService
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.web.client import Agent
+
+from twisted_store.api.options import ApiConfig
+from twisted_store.api.service import build as build_api
+from twisted_store.catalog.database import open_sqlite
+from twisted_store.core.durability import STRICT
+from twisted_store.core.sizes import Share
+from twisted_store.node.options import NodeConfig
+from twisted_store.node.service import build as build_node
+from twisted_store.seams import Seams
+from twisted_store.simulation.clock import SimulatedClock
+from twisted_store.simulation.disk import MemoryDisk
+from twisted_store.simulation.network import SimulatedHost, SimulatedNetwork
+from twisted_store.storage.disk import Disk, OsDisk
+
+T = TypeVar("T")
+
+API_PORT = 8080
+NODE_PORT = 8101
+DISK_BYTES = 2**40
+"""Room of a host's disk, of which memory is taken only as it fills."""
+
+DEAD_GRACE_SECONDS = 60.0
+"""A tenth of the daemons' default: it costs hundreds of heartbeats to wait for that one."""
+
+JOIN_SECONDS = 10.0
+"""In so much simulated time a cluster that was started is ready."""
+
+_API_HOST = "127.0.0.1"
+
+
+class FatalError(Exception):
+    """A role asked to be ended."""
+
+
+class SimulatedCluster:
+    """
+    One api and some nodes, driven by a seed.
+
+    Catalogs are SQLite files below ``directory``; all else, time included, is simulated. Use it as
+    a context manager: what was started is stopped at the end.
+    """
+
+    def __init__(self, directory: Path, seed: int, nodes: int) -> None:
+        self.clock = SimulatedClock()
+        self.random = Random(seed)
+        self.services: dict[str, IService] = {}
+        self.announced: list[str] = []
+        self._directory = directory
+        self._network = SimulatedNetwork(self.clock, Random(self.random.getrandbits(64)))
+        self._disks: dict[str, MemoryDisk] = {}
+        client_host = self._network.host("127.0.1.1")
+        self.client = HTTPClient(Agent.usingEndpointFactory(self.clock, client_host))
+        self.start_api()
+        for _ in range(nodes):
+            self.add_node()
+        self.clock.run_for(JOIN_SECONDS)
+
+    def __enter__(self) -> "SimulatedCluster":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in reversed(list(self.services)):
+            self.stop(name)
+
+    @property
+    def url(self) -> str:
+        """Where the api listens."""
+        return f"http://{_API_HOST}:{API_PORT}"
+
+    def run(self, deferred: "Deferred[T]", limit_seconds: float = 120.0) -> T:
+        """The result, after as much simulated time as it takes."""
+        return self.clock.run_until(deferred, limit_seconds)
+
+    def start_api(self) -> None:
+        """Start the api, on the data of one that was stopped before."""
+        config = ApiConfig(
+            data=str(self._directory / "api"),
+            listen=(f"tcp:{API_PORT}",),
+            secret=None,
+            insecure=False,
+            durability=STRICT,
+            suspect_after_seconds=15.0,
+            node_timeout_seconds=10.0,
+            client_timeout_seconds=60.0,
+            upload_memory_bytes=256 * 2**20,
+            download_memory_bytes=256 * 2**20,
+            object_bytes_max=None,
+        )
+        self._start("api", build_api(config, self._seams(self._network.host(_API_HOST), OsDisk())))
+
+    def add_node(self) -> str:
+        """Start a node on an empty disk and give its name."""
+        name = f"node{len(self._disks)}"
+        self.start_node(name)
+        return name
+
+    def start_node(self, name: str) -> None:
+        """Start a node, on the data of the one of that name that was stopped before."""
+        number = int(name.removeprefix("node"))
+        config = NodeConfig(
+            data="/data",
+            listen=(f"tcp:{NODE_PORT}",),
+            api_url=self.url,
+            advertise_url=None,
+            zone=name,
+            capacity_bytes_max=None,
+            reserve=Share(),
+            secret=None,
+            insecure=False,
+            provisional_age_seconds=60.0,
+            dead_grace_seconds=DEAD_GRACE_SECONDS,
+            heartbeat_seconds=2.0,
+        )
+        host = self._network.host(f"127.0.0.{number + 2}")
+        self._start(name, build_node(config, self._seams(host, self.disk(name))))
+
+    def disk(self, name: str) -> MemoryDisk:
+        """The disk of a node, empty when it was never seen."""
+        return self._disks.setdefault(name, MemoryDisk(DISK_BYTES))
+
+    def stop(self, name: str) -> None:
+        """Stop a role cleanly."""
+        service = self.services.pop(name)
+        self.run(maybeDeferred(service.stopService))
+
+    def _start(self, name: str, service: IService) -> None:
+        service.startService()
+        self.services[name] = service
+
+    def _seams(self, host: SimulatedHost, disk: Disk) -> Seams:
+        return Seams(
+            clock=self.clock,
+            monotonic=self.clock.seconds,
+            wall=self.clock.wall_seconds,
+            random=Random(self.random.getrandbits(64)),
+            listen=partial(serverFromString, host),
+            agent_endpoints=host,
+            run_blocking=self.clock.run_blocking,
+            disk=disk,
+            open_database=open_sqlite,
+            announce=self.announced.append,
+            fatal=_fatal,
+        )
+
+
+def _fatal(message: str) -> None:
+    raise FatalError(message)

@@ -1,0 +1,192 @@
+"""
+A TCP network between named hosts in simulated time.
+
+A host does what a reactor does for TCP, so that Twisted's own endpoints work on it.
+"""
+
+# ruff: noqa: N802, N803 (the names are those of Twisted's interfaces)
+
+import errno
+from collections.abc import Callable
+from itertools import count
+from random import Random
+from typing import Any, cast
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.base import BaseConnector, ReactorBase
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
+from twisted.internet.error import CannotListenError, ConnectionRefusedError
+from twisted.internet.interfaces import (
+    IConnector,
+    IListeningPort,
+    IReactorTCP,
+    IReactorTime,
+    IStreamClientEndpoint,
+    IStreamServerEndpoint,
+)
+from twisted.internet.protocol import ClientFactory, ServerFactory
+from twisted.web.client import URI
+from twisted.web.error import SchemeNotSupported
+from twisted.web.iweb import IAgentEndpointFactory
+from zope.interface import implementer
+
+from twisted_store.simulation.transport import ClientTransport, SimulatedTransport
+from twisted_store.simulation.wire import NetworkEvent, Pipe, Wire, pipes
+
+FIRST_FREE_PORT = 49152
+
+
+class SimulatedNetwork:
+    """
+    The hosts, and who listens where.
+
+    The same ``random`` and the same calls give the same events; ``observe`` is told of each.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        random: Random,
+        observe: Callable[[NetworkEvent], object] = lambda _: None,
+    ) -> None:
+        self.wire = Wire(clock, random, observe)
+        self.ports: dict[IPv4Address, ListeningPort] = {}
+        self._hosts: dict[str, SimulatedHost] = {}
+
+    def host(self, name: str) -> "SimulatedHost":
+        """Return the host of this name, the same each time."""
+        return self._hosts.setdefault(name, SimulatedHost(self, name))
+
+
+@implementer(IReactorTCP, IAgentEndpointFactory)
+class SimulatedHost:
+    """
+    A machine: what listens there and what connects from there.
+
+    It is the reactor for ``serverFromString``, and the factory for ``Agent.usingEndpointFactory``.
+    """
+
+    def __init__(self, network: SimulatedNetwork, name: str) -> None:
+        self.name = name
+        self._network = network
+        self._free_ports = count(FIRST_FREE_PORT)
+
+    def listen_endpoint(self, port: int) -> IStreamServerEndpoint:
+        """Where a factory can listen; port 0 stands for the next free one."""
+        return TCP4ServerEndpoint(self, port)
+
+    def connect_endpoint(self, host_name: str, port: int) -> IStreamClientEndpoint:
+        """Where this host can connect to."""
+        return TCP4ClientEndpoint(self, host_name, port)
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        """Where ``twisted.web.client.Agent`` connects to."""
+        if uri.scheme != b"http":
+            raise SchemeNotSupported(f"no {uri.scheme!r} in the simulation")
+        return self.connect_endpoint(uri.host.decode("ascii"), uri.port)
+
+    def listenTCP(
+        self,
+        port: int,
+        factory: ServerFactory,
+        backlog: int = 50,  # noqa: ARG002
+        interface: str = "",  # noqa: ARG002
+    ) -> IListeningPort:
+        """Listen, on every interface; raises CannotListenError if the port is taken."""
+        listening = ListeningPort(self._network, self._address(port), factory)
+        listening.startListening()
+        return listening
+
+    def connectTCP(
+        self,
+        host: str,
+        port: int,
+        factory: ClientFactory[Any],
+        timeout: float = 30,
+        bindAddress: tuple[str, int] | None = None,  # noqa: ARG002
+    ) -> IConnector:
+        """Start to connect, from the next free port."""
+        there, back = pipes(self._network.wire, self._address(0), IPv4Address("TCP", host, port))
+        connector = Connector(self._network, there, back, factory, timeout)
+        connector.connect()
+        return connector
+
+    def _address(self, port: int) -> IPv4Address:
+        address = IPv4Address("TCP", self.name, port or next(self._free_ports))
+        if port == 0 and address in self._network.ports:
+            return self._address(0)
+        return address
+
+
+@implementer(IListeningPort)
+class ListeningPort:
+    """A factory that takes the connections to one address."""
+
+    def __init__(
+        self, network: SimulatedNetwork, address: IPv4Address, factory: ServerFactory
+    ) -> None:
+        self._network = network
+        self._address = address
+        self._factory = factory
+
+    def startListening(self) -> None:
+        """Take the address; raises CannotListenError if another has it."""
+        if self._address in self._network.ports:
+            in_use = OSError(errno.EADDRINUSE, "Address already in use")
+            raise CannotListenError(self._address.host, self._address.port, in_use)
+        self._network.ports[self._address] = self
+        self._factory.doStart()
+
+    def stopListening(self) -> Deferred[None]:
+        """Give the address back; connections stay."""
+        if self._network.ports.pop(self._address, None) is not None:
+            self._factory.doStop()
+        return succeed(None)
+
+    def getHost(self) -> IPv4Address:
+        """The address, with its real port number."""
+        return self._address
+
+    def accept(self, there: Pipe, back: Pipe) -> None:
+        """Be the other end of a connection whose client sends by ``there``."""
+        transport = SimulatedTransport(self._network.wire.clock, outgoing=back, incoming=there)
+        transport.open(self._factory.buildProtocol(transport.getPeer()))
+
+
+class Connector(BaseConnector):
+    """One attempt to connect; the timeout and the calls to the factory are Twisted's own."""
+
+    def __init__(
+        self,
+        network: SimulatedNetwork,
+        there: Pipe,
+        back: Pipe,
+        factory: ClientFactory[Any],
+        timeout_seconds: float,
+    ) -> None:
+        super().__init__(factory, timeout_seconds, cast(ReactorBase, network.wire.clock))
+        self._network = network
+        self._there = there
+        self._back = back
+
+    def getDestination(self) -> IPv4Address:
+        """Where it goes."""
+        return self._there.destination
+
+    def _makeTransport(self) -> Any:
+        client = ClientTransport(self._network.wire.clock, self._there, self._back, self)
+        self._network.wire.later(self._reach, client)
+        return client
+
+    def _reach(self, client: ClientTransport) -> None:
+        """The attempt is at its destination, which accepts or refuses; the answer goes back."""
+        wire, port = self._network.wire, self._network.ports.get(self._there.destination)
+        if port is None:
+            wire.record("refuse", self._there.source, self._there.destination)
+            wire.later(client.failIfNotConnected, ConnectionRefusedError())
+        elif not client.disconnected:
+            wire.record("connect", self._there.source, self._there.destination)
+            client.accepted = True
+            wire.later(client.establish)
+            port.accept(self._there, self._back)

@@ -1,0 +1,1 @@
+"""The HTTP edge shared by both roles: streaming requests, ranges, conditions, answers."""
