@@ -21,7 +21,7 @@ SYSTEM_NAMES = list(systems("strict"))
 
 
 def main() -> int:
-    """Measure and report; 1 if anything went wrong."""
+    """Measure and report; 1 if anything went wrong or nothing was measured."""
     # On the way out the servers are stopped, so SIGTERM has to take that way, too.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     options = _parser().parse_args()
@@ -31,7 +31,7 @@ def main() -> int:
         if each.name in _chosen(options.only, WORKLOAD_NAMES)
     ]
     found = conditions(options.durability)
-    print("\n".join(f"{name}: {value}" for name, value in found.items()), flush=True)
+    print("; ".join(f"{name} {value}" for name, value in found.items()), flush=True)
     repetitions = options.repetitions or (1 if options.quick else 3)
     options.data.mkdir(parents=True, exist_ok=True)
     phases = list(_measured(repetitions, workloads, _compared(options), options.data))
@@ -39,7 +39,7 @@ def main() -> int:
     if options.json:
         run = {"conditions": found, "phases": [asdict(phase) for phase in phases]}
         options.json.write_text(json.dumps(run, indent=1) + "\n")
-    return 1 if any(phase.errors for phase in phases) else 0
+    return 1 if not phases or any(phase.errors for phase in phases) else 0
 
 
 def _parser() -> argparse.ArgumentParser:

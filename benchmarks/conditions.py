@@ -13,7 +13,7 @@ from benchmarks.nginx import nginx_path
 def conditions(durability: str) -> dict[str, str]:
     """What the figures depend on, each as text by its name."""
     return {
-        "durability of the store": durability,
+        "durability": durability,
         "twisted_store": twisted_store.__version__,
         "Twisted": version("twisted"),
         "Python": platform.python_version(),
@@ -21,7 +21,7 @@ def conditions(durability: str) -> dict[str, str]:
         "Linux": platform.release(),
         "cores": str(len(os.sched_getaffinity(0))),
         "load average": " ".join(f"{load:.1f}" for load in os.getloadavg()),
-        "client's check of GETs": f"{checksum_seconds_per_gib():.2f} s/GiB",
+        "check of GETs by the client": f"{checksum_seconds_per_gib():.2f} s/GiB",
     }
 
 

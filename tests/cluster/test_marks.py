@@ -1,13 +1,13 @@
 """Delivery of marks: nothing old is dead before its successor is safe, and nothing is forgotten."""
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
 from twisted.internet.defer import Deferred, succeed
 
 from twisted_store.cluster.marks import DEAD_PER_ROUND, MarkDelivery
-from twisted_store.core.ids import ChunkId, NodeId, Placement, object_id
+from twisted_store.core.ids import ChunkId, NodeId, ObjectId, Placement, object_id
 from twisted_store.core.peer import Marks, Peer
 from twisted_store.core.versions import DeadVersion, Version
 from twisted_store.errors import NodeFailedError
@@ -21,12 +21,21 @@ class Outbox:
     """Rows in memory."""
 
     rows: list[DeadVersion] = field(default_factory=list)
+    current: set[ObjectId] = field(default_factory=set)
     incarnation: int = 3
     synced_sequence: int = 1_000_000
 
     def dead_work(self, after_sequence: int, limit: int) -> Awaitable[Sequence[DeadVersion]]:
         """The rows after that sequence."""
         return succeed([row for row in self.rows if row.sequence > after_sequence][:limit])
+
+    def find(self, object_ids: Iterable[ObjectId]) -> Awaitable[Mapping[ObjectId, object]]:
+        """Those that were said to be current."""
+        return succeed(dict.fromkeys(self.current.intersection(object_ids)))
+
+    def dying(self, object_ids: Iterable[ObjectId]) -> Awaitable[frozenset[ObjectId]]:
+        """Those that have a row."""
+        return succeed(frozenset(row.version.object_id for row in self.rows) & set(object_ids))
 
     def dead_done(self, sequences: Iterable[int]) -> Awaitable[None]:
         """Forget rows."""
@@ -42,13 +51,14 @@ class Nodes:
     told: list[tuple[NodeId, Marks]] = field(default_factory=list)
     failing: set[NodeId] = field(default_factory=set)
     suspect: set[NodeId] = field(default_factory=set)
+    missing: set[ChunkId] = field(default_factory=set)
 
-    def mark(self, peer: Peer, marks: Marks) -> Awaitable[None]:
+    def mark(self, peer: Peer, marks: Marks) -> Awaitable[frozenset[ChunkId]]:
         """Note what was said."""
         if peer.node_id in self.failing:
             raise NodeFailedError("down")
         self.told.append((peer.node_id, marks))
-        return succeed(None)
+        return succeed(frozenset(self.missing.intersection(marks.confirm)))
 
     def reachable(self, node_id: NodeId) -> Peer | None:
         """Everybody who is not suspect."""
@@ -109,12 +119,31 @@ def test_an_overwritten_version_dies_after_its_successor_is_confirmed() -> None:
 @pytest.mark.parametrize("trouble", ["failing", "suspect"])
 def test_p2_nothing_dies_while_a_node_of_the_successor_is_away(trouble: str) -> None:
     """Its chunk may not be safe yet; deletes go on meanwhile."""
-    outbox, nodes = Outbox([OVERWRITE, DELETE]), Nodes()
+    outbox, nodes = Outbox([OVERWRITE, DELETE], {version(2).object_id}), Nodes()
     getattr(nodes, trouble).add(NEW_NODES[2])
     deliver(outbox, nodes)
     assert outbox.rows == [OVERWRITE]
     dead = {chunk.object_id for chunks in nodes.heard("dead").values() for chunk in chunks}
     assert dead == {DELETE.version.object_id}
+
+
+def test_p2_nothing_dies_while_a_chunk_of_the_successor_is_not_safe() -> None:
+    """A node that could not sync it says so, and is asked again."""
+    outbox, nodes = Outbox([OVERWRITE], {version(2).object_id}), Nodes()
+    nodes.missing.add(ChunkId(version(2).object_id, 3))
+    deliver(outbox, nodes)
+    assert (outbox.rows, nodes.heard("dead")) == ([OVERWRITE], {})
+    nodes.missing.clear()
+    deliver(outbox, nodes)
+    assert outbox.rows == []
+
+
+def test_a_successor_that_has_ended_itself_holds_nothing_up() -> None:
+    """Its chunks may be gone already, so nobody can confirm them any more."""
+    outbox, nodes = Outbox([OVERWRITE]), Nodes()
+    nodes.missing.add(ChunkId(version(2).object_id, 3))
+    deliver(outbox, nodes)
+    assert outbox.rows == []
 
 
 def test_a_row_stays_until_the_last_of_its_nodes_knows() -> None:

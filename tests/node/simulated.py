@@ -1,22 +1,20 @@
 """A node built as in a daemon, and an api that answers what a test wants, in simulated time."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
 from typing import Any, TypeVar
 
 from klein import Klein
-from treq.client import HTTPClient
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
-from twisted.web.client import Agent
 
 from twisted_store.core.sizes import Share
 from twisted_store.node.options import NodeConfig
-from twisted_store.node.service import build
+from twisted_store.node.service import NodeService, build
+from twisted_store.node_client.client import NodeClient
 from twisted_store.seams import Seams
 from twisted_store.simulation.clock import SimulatedClock
 from twisted_store.simulation.disk import MemoryDisk
@@ -25,6 +23,7 @@ from twisted_store.simulation.wire import NetworkEvent
 from twisted_store.web.answers import answer_errors
 from twisted_store.web.bodies import read_json_object
 from twisted_store.web.request import StreamingRequest
+from twisted_store.web.secret import secret_headers
 from twisted_store.web.site import StreamingSite
 
 T = TypeVar("T")
@@ -115,9 +114,6 @@ class Simulation:
         self.disk = MemoryDisk(2**40)
         self.announced: list[str] = []
         self.fatal: list[str] = []
-        self.client = HTTPClient(
-            Agent.usingEndpointFactory(self.clock, self.network.host("127.0.0.9"))
-        )
         self._api_port: Any = None
 
     def start_api(self) -> None:
@@ -126,9 +122,17 @@ class Simulation:
         endpoint = serverFromString(self.network.host("127.0.0.1"), "tcp:8080")
         self._api_port = self.run(endpoint.listen(site))
 
-    def build(self, host: str = "127.0.0.2", **changes: Any) -> IService:
+    def build(self, host: str = "127.0.0.2", **changes: Any) -> NodeService:
         """A node on that host; ``changes`` are those of its config."""
-        return build(replace(CONFIG, **changes), self.seams(host))
+        service = build(replace(CONFIG, **changes), self.seams(host))
+        assert isinstance(service, NodeService)
+        return service
+
+    def started(self, host: str = "127.0.0.2", **changes: Any) -> NodeService:
+        """A node that runs."""
+        service = self.build(host, **changes)
+        service.startService()
+        return service
 
     def seams(self, host: str) -> Seams:
         """The seams of a role on that host."""
@@ -155,10 +159,10 @@ class Simulation:
         """Stop a node cleanly."""
         self.run(maybeDeferred(service.stopService))
 
-    def get(self, target: str, **keywords: Any) -> Any:
-        """What the node answers to a GET, as treq has it."""
-        answer: Callable[..., Any] = self.client.get
-        return self.run(answer(f"{NODE_URL}{target}", reactor=self.clock, **keywords))
+    def node_client(self, secret: str | None = None) -> NodeClient:
+        """The api's client of nodes, on a host of its own."""
+        host = self.network.host("127.0.0.9")
+        return NodeClient(self.clock, host, 10.0, secret_headers(secret))
 
 
 def _no_database(*_: object, **__: object) -> Any:

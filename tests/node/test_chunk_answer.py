@@ -15,7 +15,6 @@ from twisted_store.core.frames import MEDIA_TYPE, FrameDecoder, VerifiedBlocks
 from twisted_store.core.ids import ChunkId, object_id
 from twisted_store.errors import ChecksumError, CorruptionError
 from twisted_store.storage.reader import READ_BLOCKS_MAX, WHOLE_FILE_BYTES_MAX
-from twisted_store.web.writer import RUN_BYTES_MAX
 
 FRAMES = f"Accept: {MEDIA_TYPE}"
 READ_BYTES = READ_BLOCKS_MAX * BLOCK_BYTES
@@ -196,7 +195,7 @@ def test_one_read_is_ahead_of_a_client_that_takes_its_time(bench: NodeBench) -> 
     client.transport.full = True
     client.send(head(f"GET {path()}"))
     assert client.received.count(b"\r\n\r\n") == 1
-    assert len(client.received) < 2 * RUN_BYTES_MAX
+    assert len(client.received) < 2 * READ_BYTES
     assert read_bytes(bench) < 3 * READ_BYTES
     client.transport.resume()
     assert client.answer().body == LARGE

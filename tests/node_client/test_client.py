@@ -138,6 +138,17 @@ def test_a_node_that_never_answers_fails_in_time(size: int) -> None:
     assert world.clock.seconds() < 3 * STALL_SECONDS
 
 
+def test_a_node_that_falls_silent_on_a_kept_connection_fails_in_time() -> None:
+    """Where the connection takes everything at once, the node owes only the answer."""
+    world = World(answer(201))
+    world.put(b"x")
+    world.node.behaviour = never
+    start = world.clock.seconds()
+    with pytest.raises(NodeFailedError, match="no progress"):
+        world.put(b"x")
+    assert world.clock.seconds() - start < 3 * STALL_SECONDS
+
+
 def test_a_refused_connection_fails_at_once() -> None:
     """Nobody listens there."""
     world = World(None)
@@ -223,9 +234,10 @@ def test_a_missing_chunk_is_told_apart() -> None:
 
 def test_marks_name_chunks_and_sequence() -> None:
     """As the node reads them."""
-    world = World(answer(200))
+    missing = b'{"missing": {"confirm": ["%s"], "dead": []}}' % str(CHUNK).encode()
+    world = World(answer(200, missing))
     marks = Marks(incarnation=2, sequence=9, confirm=[CHUNK], dead=[])
-    world.result(Deferred.fromCoroutine(world.client.mark(PEER, marks)))
+    assert world.result(Deferred.fromCoroutine(world.client.mark(PEER, marks))) == {CHUNK}
     assert world.node.bodies == [
         b'{"incarnation": 2, "sequence": 9, "confirm": ["%s"], "dead": []}' % str(CHUNK).encode()
     ]

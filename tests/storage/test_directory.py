@@ -16,6 +16,7 @@ from twisted_store.core.ids import ChunkId
 from twisted_store.errors import NodeFailedError, StartupError
 from twisted_store.storage.directory import ChunkState, HeldChunk
 from twisted_store.storage.store import ChunkStore, Missing
+from twisted_store.storage.writer import WRITE_BYTES_MIN
 
 CHUNK, OTHER = chunk_id(1), chunk_id(2)
 
@@ -27,7 +28,7 @@ def test_states_survive_a_restart_and_drafts_do_not(bench: Bench) -> None:
         bench.put(chunk, content_of(BLOCK_BYTES + 1))
     result_of(bench.store.mark(confirm=chunks[:2], dead=chunks[1:2]))
     draft = bench.store.begin(chunk_id(9), None, STRICT)
-    result_of(append(draft, chunk_id(9), content_of(BLOCK_BYTES * 4)))
+    result_of(append(draft, chunk_id(9), content_of(WRITE_BYTES_MIN)))
     bench.clock.advance(100)
     bench.restart()
     assert bench.files() == [
@@ -116,7 +117,7 @@ def test_pages_list_every_chunk_once_and_in_order(bench: Bench) -> None:
         bench.put(chunk)
     result_of(bench.store.mark(confirm=chunks[:9], dead=chunks[4:6]))
     draft = bench.store.begin(chunk_id(99), None, STRICT)
-    result_of(append(draft, chunk_id(99), content_of(BLOCK_BYTES * 4)))
+    result_of(append(draft, chunk_id(99), content_of(WRITE_BYTES_MIN)))
     for limit in (1, 2, 3, 5, 15, 16, 17):
         listed: list[HeldChunk] = []
         after: ChunkId | None = None

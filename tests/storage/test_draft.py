@@ -26,6 +26,7 @@ from twisted_store.errors import (
     NoSpaceError,
     StoreError,
 )
+from twisted_store.storage.writer import WRITE_BYTES_MIN
 
 CHUNK = chunk_id(1)
 FAILED_AT_THE_LAST_CALL = [f"{CHUNK}.provisional", f"{chunk_id(2)}.provisional"]
@@ -135,7 +136,7 @@ def test_a_failed_write_is_raised_by_every_later_call(bench: Bench) -> None:
     bench.restart()
     bench.disk.failing["write_at"] = OSError(errno.ENOSPC, "broken")
     writer = bench.store.begin(CHUNK, None, STRICT)
-    result_of(append(writer, CHUNK, content_of(4 * BLOCK_BYTES)))
+    result_of(append(writer, CHUNK, content_of(WRITE_BYTES_MIN)))
     held.run_all()
     for call in (append(writer, CHUNK, b"more"), writer.finish(MANIFEST)):
         with pytest.raises(NoSpaceError):

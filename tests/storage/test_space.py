@@ -3,11 +3,11 @@
 import pytest
 
 from tests.storage.bench import Bench, append, chunk_id, content_of, result_of
-from twisted_store.core.checksums import BLOCK_BYTES
 from twisted_store.core.durability import STRICT
 from twisted_store.errors import NoSpaceError
 from twisted_store.storage.disk import DiskSpace
 from twisted_store.storage.space import ALLOWANCE_STEP_BYTES, Allowance, Space
+from twisted_store.storage.writer import WRITE_BYTES_MIN
 
 MIB = 1024 * 1024
 
@@ -107,9 +107,9 @@ def test_used_bytes_are_counted_at_start(bench: Bench) -> None:
     stored = [bench.put(chunk_id(number), content_of(number * 1000)) for number in range(5)]
     result_of(bench.store.mark(confirm=[chunk_id(1)], dead=[chunk_id(2)]))
     writer = bench.store.begin(chunk_id(9), None, STRICT)
-    result_of(append(writer, chunk_id(9), content_of(4 * BLOCK_BYTES)))
+    result_of(append(writer, chunk_id(9), content_of(WRITE_BYTES_MIN)))
     used_bytes = sum(each.file_bytes for each in stored)
-    assert bench.store.used_bytes > used_bytes + 4 * BLOCK_BYTES
+    assert bench.store.used_bytes > used_bytes + WRITE_BYTES_MIN
     bench.restart()
     assert bench.store.used_bytes == used_bytes
     result_of(bench.store.stop())

@@ -9,7 +9,7 @@ from werkzeug.exceptions import Gone
 
 from tests.web.wire import Wire, head
 from twisted_store import errors
-from twisted_store.web.answers import RETRY_AFTER_SECONDS, encode_json, status_of
+from twisted_store.web.answers import RETRY_AFTER_SECONDS, answer_failure, encode_json, status_of
 
 STATUSES = [
     (errors.BadRequestError("m"), 400),
@@ -147,6 +147,19 @@ def test_a_failure_after_the_first_byte_breaks_the_connection_off() -> None:
     wire.hang_up()
     assert wire.received.endswith(b"\r\n\r\nfirst")
     assert wire.clock.getDelayedCalls() == []
+
+
+def test_a_failure_after_the_whole_answer_changes_nothing(
+    expected_failures: Callable[..., list[Failure]],
+) -> None:
+    """The client has what it needs; the failure is for the log."""
+    wire = Wire()
+    wire.send(head("PUT /raises", "Content-Length: 5"))
+    [request] = wire.channel.requests
+    assert answer_failure(request, Failure(ZeroDivisionError())) is None
+    assert not wire.aborted()
+    assert len(wire.answers()) == 1
+    assert len(expected_failures(ZeroDivisionError)) == 1
 
 
 def test_a_failure_that_no_route_could_answer_is_json_too(

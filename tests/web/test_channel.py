@@ -188,6 +188,15 @@ def test_a_header_section_must_come_within_one_timeout(wire: Wire) -> None:
     assert (answer.status, answer.json()["error"]) == (408, "client_too_slow")
 
 
+def test_a_request_is_refused_once(wire: Wire) -> None:
+    """The time for headers may run out while the client reads why they were refused."""
+    wire.send(b"GET /hello HTTP/1.1\r\n")
+    wire.clock.advance(TIMEOUT_SECONDS - LINGER_SECONDS / 2)
+    wire.send(b"novalue\r\n\r\n")
+    wire.clock.advance(LINGER_SECONDS / 2)
+    assert [answer.status for answer in wire.answers()] == [400]
+
+
 def test_the_time_for_headers_begins_with_their_first_byte(wire: Wire) -> None:
     """The idle time before a request is not taken from it."""
     wire.clock.advance(TIMEOUT_SECONDS - 1)
@@ -209,6 +218,14 @@ def test_an_idle_connection_leaves_at_once(wire: Wire) -> None:
     wire.send(HELLO)
     wire.channel.leave()
     assert wire.closing()
+
+
+def test_leaving_twice_is_leaving(wire: Wire) -> None:
+    """And no timer outlives the connection."""
+    wire.channel.leave()
+    wire.channel.leave()
+    wire.hang_up()
+    assert wire.clock.getDelayedCalls() == []
 
 
 def test_a_busy_connection_leaves_after_its_answer(wire: Wire) -> None:

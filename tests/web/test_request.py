@@ -8,6 +8,7 @@ from twisted.internet.error import ConnectionDone
 
 from tests.web.wire import TIMEOUT_SECONDS, Wire, head
 from twisted_store.errors import BadRequestError, SlowClientError
+from twisted_store.web.channel import CLOSE_SECONDS
 from twisted_store.web.request import (
     DRAIN_BYTES_MAX,
     DRAIN_SECONDS,
@@ -101,6 +102,15 @@ def test_the_client_can_end_the_connection_with_its_request(wire: Wire) -> None:
     [answer] = wire.answers()
     assert answer.headers["connection"] == "close"
     assert wire.closing()
+
+
+def test_a_client_that_does_not_read_its_last_answer_is_cut_off(wire: Wire) -> None:
+    """A connection that is closing has no other timer."""
+    wire.send(head("GET /hello", "Connection: close"))
+    wire.clock.advance(CLOSE_SECONDS - 1)
+    assert not wire.aborted()
+    wire.clock.advance(1)
+    assert wire.aborted()
 
 
 def test_an_http_1_0_connection_ends_with_its_answer(wire: Wire) -> None:
@@ -291,7 +301,7 @@ def test_a_client_that_leaves_while_paused_is_noticed_within_the_timeout(wire: W
     assert not wire.closing()
     wire.clock.advance(1)
     assert wire.closing()
-    wire.clock.advance(15)
+    wire.clock.advance(CLOSE_SECONDS)
     assert wire.aborted()
     wire.hang_up()
     assert isinstance(wire.routes.failures[0], CancelledError)
@@ -311,6 +321,15 @@ def test_a_client_that_stalls_is_told_and_dropped(wire: Wire) -> None:
     assert wire.closing()
 
 
+def test_a_client_that_is_gone_does_not_stall(wire: Wire) -> None:
+    """Who measures its pace need not break off what is lost already."""
+    wire.send(PUT_5 + b"123")
+    [request] = wire.routes.started
+    assert request.stalled
+    wire.hang_up()
+    assert not wire.routes.started[0].stalled
+
+
 def test_a_handler_that_ignores_the_stall_is_ended_by_the_second_timeout(wire: Wire) -> None:
     """Nothing keeps a silent connection open for ever."""
     wire.send(head("PUT /waits", "Content-Length: 5"))
@@ -318,6 +337,38 @@ def test_a_handler_that_ignores_the_stall_is_ended_by_the_second_timeout(wire: W
     assert not wire.closing()
     wire.clock.advance(TIMEOUT_SECONDS)
     assert wire.closing()
+
+
+def test_a_stall_during_an_answer_ends_the_connection(wire: Wire) -> None:
+    """It is too late for a 408."""
+    wire.send(head("PUT /waits", "Content-Length: 5"))
+    wire.routes.started[0].setHeader("Content-Length", "2")
+    wire.routes.started[0].write(b"x")
+    wire.clock.advance(TIMEOUT_SECONDS)
+    assert wire.closing()
+
+
+def test_two_deadlines_leave_no_timer(wire: Wire) -> None:
+    """The idle timer and the end of the draining may both strike."""
+    wire.send(head("PUT /waits", "Content-Length: 5"))
+    wire.clock.advance(TIMEOUT_SECONDS - 1)
+    wire.routes.gate.callback(None)
+    wire.clock.advance(1)
+    assert wire.closing()
+    wire.clock.advance(DRAIN_SECONDS - 1)
+    wire.hang_up()
+    assert wire.clock.getDelayedCalls() == []
+
+
+def test_finishing_for_nobody_or_twice_does_nothing(
+    wire: Wire, recwarn: pytest.WarningsRecorder
+) -> None:
+    """Klein finishes what a handler finished, for it is not told while the body is drained."""
+    wire.send(head("GET /files/a", "Content-Length: 5"))
+    assert wire.answers()[0].status == 200
+    wire.hang_up()
+    wire.routes.started[0].finish()
+    assert list(recwarn) == []
 
 
 def test_bytes_that_come_count_as_progress(wire: Wire) -> None:
@@ -412,6 +463,15 @@ def test_a_malformed_chunk_for_a_handler_that_does_not_read_is_bounded(wire: Wir
     assert not wire.aborted()
     wire.send(b"x")
     assert wire.aborted()
+
+
+def test_a_broken_body_does_not_leave_the_connection_paused(wire: Wire) -> None:
+    """The end of the client must still be noticed."""
+    chunk = b"%x\r\n" % QUEUE_HIGH_BYTES + b"x" * QUEUE_HIGH_BYTES + b"\r\n"
+    wire.send(head("PUT /waits", "Transfer-Encoding: chunked"), chunk)
+    assert wire.paused()
+    wire.send(b"zz\r\n")
+    assert not wire.paused()
 
 
 def test_a_handler_that_never_reads_can_answer(wire: Wire) -> None:

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from tests.web.wire import TIMEOUT_SECONDS, Wire, head
 from twisted_store.errors import CorruptionError, SlowClientError
-from twisted_store.web.writer import RUN_BYTES_MAX, ResponseWriter
+from twisted_store.web.writer import ResponseWriter
 
 GET = head("GET /files/a")
 
@@ -40,7 +40,7 @@ def test_an_answer_may_be_empty(wire: Wire) -> None:
 
 
 def test_a_full_socket_holds_the_writer_back(wire: Wire) -> None:
-    """What is under way is one write; it goes on when the socket is empty, again and again."""
+    """One write is under way at most; it goes on when the socket is empty, again and again."""
     sizes = []
     wire.transport.write = _pausing(wire, wire.transport.write)  # type: ignore[method-assign]
     wire.send(GET)
@@ -49,8 +49,8 @@ def test_a_full_socket_holds_the_writer_back(wire: Wire) -> None:
         wire.clock.advance(TIMEOUT_SECONDS - 1)
         wire.channel.resumeProducing()
     assert len(wire.answers()[0].body) == 1_000_000
-    assert len(sizes) >= 10
-    assert max(b - a for a, b in zip(sizes, sizes[1:], strict=False)) <= RUN_BYTES_MAX
+    assert len(sizes) == 9
+    assert {b - a for a, b in zip(sizes[:-1], sizes[1:], strict=True)} == {100_000}
 
 
 def _pausing(wire: Wire, write: Callable[[bytes], None]) -> Callable[[bytes], None]:
@@ -111,6 +111,35 @@ def test_who_is_not_cancelled_learns_that_the_client_is_gone(wire: Wire) -> None
         assert failure.check(ConnectionDone)
 
 
+def test_a_client_that_left_needs_no_finish(wire: Wire) -> None:
+    """All was written, whether it arrived or not."""
+    writer = writer_on(wire, 5)
+    assert result_of(writer, b"12345") == [None]
+    wire.hang_up()
+    writer.finish()
+
+
+def test_a_dropped_client_stays_the_reason(wire: Wire) -> None:
+    """That the connection is lost thereafter is no news."""
+    writer = writer_on(wire, 10)
+    result_of(writer, b"12345")
+    wire.channel.pauseProducing()
+    waiting = result_of(writer, b"6")
+    wire.clock.advance(TIMEOUT_SECONDS)
+    wire.hang_up()
+    for [failure] in (waiting, result_of(writer, b"7")):
+        assert isinstance(failure, Failure)
+        assert failure.check(SlowClientError)
+
+
+def test_an_answer_has_one_writer_at_most(wire: Wire) -> None:
+    """A second body behind the first would look like part of it."""
+    writer = writer_on(wire, 10)
+    result_of(writer, b"12345")
+    with pytest.raises(AssertionError):
+        ResponseWriter(wire.routes.started[0], 10, wire.clock, TIMEOUT_SECONDS)
+
+
 def test_too_many_bytes_are_never_sent(wire: Wire) -> None:
     """They would be taken for the next answer."""
     writer = writer_on(wire, 5)
@@ -140,14 +169,23 @@ def test_an_answer_of_wrong_length_breaks_the_connection_off(
     assert len(expected_failures(CorruptionError)) == 1
 
 
-def test_small_bytes_are_passed_on_as_they_are(wire: Wire) -> None:
+def test_single_bytes_are_passed_on_as_they_are(wire: Wire) -> None:
     """Nothing is copied that the transport takes as it is."""
     written: list[bytes] = []
     writer = writer_on(wire, 300_000)
     wire.transport.write = written.append  # type: ignore[method-assign]
-    block = bytes(RUN_BYTES_MAX)
+    block = bytes(100_000)
     assert result_of(writer, block) == [None]
     assert written[-1] is block
+
+
+def test_writes_of_nothing_are_nothing(wire: Wire) -> None:
+    """They neither begin the answer nor end it."""
+    writer = writer_on(wire, 5)
+    for buffers in ([], [b""], [b"12"], [], [b"345"]):
+        assert result_of(writer, *buffers) == [None]
+    writer.finish()
+    assert wire.answers()[0].body == b"12345"
 
 
 def test_an_unfinished_writer_leaves_room_for_an_error(wire: Wire) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from twisted_store.api.ownership import Ownership
-from twisted_store.cluster.heartbeat import NodeReport
+from twisted_store.cluster.heartbeat import WIRE_FORMAT, NodeReport
 from twisted_store.cluster.members import Members
 from twisted_store.core.ids import ChunkId, NodeId
 from twisted_store.errors import BadRequestError
@@ -18,9 +18,6 @@ BODY_BYTES_MAX = 1024 * 1024
 
 INTERVAL_SECONDS_MAX = 5.0
 """A node is heard of at least so often."""
-
-WIRE_FORMAT = 1
-"""What this api speaks with nodes."""
 
 _REPORT_KINDS = {
     "node_id": str,

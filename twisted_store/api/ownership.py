@@ -12,6 +12,10 @@ from twisted_store.core.ids import ChunkId, NodeId, ObjectId, incarnation_of
 class Rows(Protocol):
     """The catalog, as far as it is asked here."""
 
+    @property
+    def synced_sequence(self) -> int:
+        """The last commit that survives a power loss."""
+
     def find(self, object_ids: Iterable[ObjectId]) -> Awaitable[dict[ObjectId, Entry]]:
         """The versions that are current."""
 
@@ -24,8 +28,9 @@ class Ownership:
     Says `drop` only of a chunk that no row refers to and no upload can still commit.
 
     A version that was overwritten is not dropped but declared dead in its turn, after its successor
-    is safe. Ids of an incarnation that this catalog has not lived yet come from a later life of it:
-    it was rolled back, and drops nothing of that.
+    is safe, and a commit that a power loss could still undo confirms nothing. Ids of an incarnation
+    that this catalog has not lived yet come from a later life of it: it was rolled back, and drops
+    nothing of that.
     """
 
     def __init__(self, rows: Rows, in_flight: InFlight) -> None:
@@ -44,7 +49,8 @@ class Ownership:
         for chunk_id in chunk_ids:
             entry = current.get(chunk_id.object_id)
             if entry is not None and _holds(entry, chunk_id.index, node_id):
-                confirm.append(chunk_id)
+                if entry.sequence <= self._rows.synced_sequence:
+                    confirm.append(chunk_id)
             elif chunk_id.object_id in object_ids - dying and self._is_past(chunk_id):
                 drop.append(chunk_id)
         return Fates(confirm, drop)

@@ -88,6 +88,9 @@ def _clean(trial: Trial) -> Finding:
     what = "nothing left behind"
     try:
         return Finding(what, f"{trial.clean()} files removed", OK)
+    except KeyboardInterrupt:
+        trial.clean()  # which the first Ctrl-C must not break off; a second one may
+        raise
     except (CheckFailedError, CommandError) as error:
         # Said here too, since after an interruption nobody prints what was found.
         click.echo(f"Files are left under {trial.prefix}: {error}", err=True)

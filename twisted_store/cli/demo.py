@@ -78,7 +78,9 @@ def _welcome(cluster: LocalCluster, nodes: int, port: int) -> str:
     url = cluster.api_url
     next_node = nodes + 1
     join = node_command(next_node, node_port(next_node, port), cluster.directory, url)
-    lines = [f"  {name:8} {cluster.url(name)}" for name in cluster.names]
+    lines = [
+        f"  {name:8} {cluster.url(name):24} process {cluster.pid(name)}" for name in cluster.names
+    ]
     if nodes < DATA_CHUNKS:
         lines.append(f"A file needs {DATA_CHUNKS} nodes: until they are there the api answers 503.")
     lines += [

@@ -35,3 +35,7 @@ def main() -> None:
 
 def _interrupt(_signal_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

@@ -1,13 +1,13 @@
 """The api tells nodes which chunks are confirmed and which are dead."""
 
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.logger import Logger
 
-from twisted_store.core.ids import ChunkId, NodeId
+from twisted_store.core.ids import ChunkId, NodeId, ObjectId
 from twisted_store.core.peer import Marks, Peer
 from twisted_store.core.versions import DeadVersion, Version
 from twisted_store.errors import StoreError
@@ -44,6 +44,12 @@ class Outbox(Protocol):
     def dead_work(self, after_sequence: int, limit: int) -> Awaitable[Sequence[DeadVersion]]:
         """Rows in the order of their commits."""
 
+    def find(self, object_ids: Iterable[ObjectId]) -> Awaitable[Mapping[ObjectId, object]]:
+        """Those of the versions that are current."""
+
+    def dying(self, object_ids: Iterable[ObjectId]) -> Awaitable[frozenset[ObjectId]]:
+        """Those of the versions that have a row here."""
+
     def dead_done(self, sequences: Iterable[int]) -> Awaitable[None]:
         """Forget these rows."""
 
@@ -51,8 +57,8 @@ class Outbox(Protocol):
 class MarkTaker(Protocol):
     """Speaks to nodes."""
 
-    def mark(self, peer: Peer, marks: Marks) -> Awaitable[None]:
-        """Send marks; returns when they are durable there."""
+    def mark(self, peer: Peer, marks: Marks) -> Awaitable[frozenset[ChunkId]]:
+        """Send marks; gives, when they are durable, the chunks that cannot be confirmed."""
 
 
 class Addresses(Protocol):
@@ -93,7 +99,8 @@ class MarkDelivery:
             return IDLE_SECONDS
         successors = [row.successor for row in dead if row.successor is not None]
         heard = await self._tell(confirm=[*new, *successors], dead=[])
-        ready = [row for row in dead if row.successor is None or heard(row.successor)]
+        gone = await self._gone(version for version in successors if not heard(version))
+        ready = [row for row in dead if _may_die(row, heard, gone)]
         heard = await self._tell(confirm=[], dead=[row.version for row in ready])
         done = [row.sequence for row in ready if heard(row.version)]
         if done:
@@ -106,6 +113,12 @@ class MarkDelivery:
         while self._confirms and self._confirms[0][0] <= synced and len(taken) < CONFIRMS_PER_ROUND:
             taken.append(self._confirms.popleft()[1])
         return taken
+
+    async def _gone(self, versions: Iterable[Version]) -> frozenset[ObjectId]:
+        """Those that have ended since; their own successors are safe, or they would be dying."""
+        object_ids = frozenset(version.object_id for version in versions)
+        current = await self._outbox.find(object_ids)
+        return object_ids - current.keys() - await self._outbox.dying(object_ids)
 
     async def _tell(self, confirm: list[Version], dead: list[Version]) -> "_Heard":
         by_node: dict[NodeId, tuple[list[ChunkId], list[ChunkId]]] = defaultdict(lambda: ([], []))
@@ -120,17 +133,17 @@ class MarkDelivery:
                 for node_id, chunk_ids in by_node.items()
             ]
         )
-        return _Heard({node_id for node_id in told if node_id is not None})
+        return _Heard(dict(each for each in told if each is not None))
 
     async def _tell_node(
         self, node_id: NodeId, confirm: list[ChunkId], dead: list[ChunkId]
-    ) -> NodeId | None:
+    ) -> tuple[NodeId, frozenset[ChunkId]] | None:
         peer = self._addresses.reachable(node_id)
         if peer is None:
             return None
         marks = Marks(self._outbox.incarnation, self._outbox.synced_sequence, confirm, dead)
         try:
-            await self._nodes.mark(peer, marks)
+            missing = await self._nodes.mark(peer, marks)
         except CancelledError:
             raise
         except StoreError as error:
@@ -138,14 +151,30 @@ class MarkDelivery:
                 "node {node_id} took no marks: {reason}", node_id=node_id, reason=error.message
             )
             return None
-        return node_id
+        for chunk_id in missing:
+            log.warn(
+                "node {node_id} cannot confirm chunk {chunk_id}: it does not hold it safely",
+                node_id=node_id,
+                chunk_id=str(chunk_id),
+            )
+        return node_id, missing
 
 
 class _Heard:
-    """Whether all nodes of a version are among those that were told."""
+    """Whether all nodes of a version were told, and found the chunk that they were told of."""
 
-    def __init__(self, node_ids: set[NodeId]) -> None:
-        self._node_ids = node_ids
+    def __init__(self, missing: dict[NodeId, frozenset[ChunkId]]) -> None:
+        self._missing = missing
 
     def __call__(self, version: Version) -> bool:
-        return all(node_id in self._node_ids for node_id in version.placement if node_id)
+        return all(
+            node_id in self._missing
+            and ChunkId(version.object_id, index) not in self._missing[node_id]
+            for index, node_id in enumerate(version.placement)
+            if node_id is not None
+        )
+
+
+def _may_die(row: DeadVersion, heard: _Heard, gone: frozenset[ObjectId]) -> bool:
+    successor = row.successor
+    return successor is None or successor.object_id in gone or heard(successor)

@@ -1,7 +1,7 @@
 """The manifest: what an object version is. It goes with every chunk and into the catalog."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Self
 
 from twisted_store.core.ids import ObjectId
@@ -12,6 +12,8 @@ SCHEME_PLAIN = "5+0"
 
 ETAG_PLACEHOLDER = "0" * 64
 """Stands in for a digest not known yet, so that the encoded length is."""
+
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +42,17 @@ class Manifest:
 
     def encode(self) -> bytes:
         """Canonical JSON in UTF-8: the same manifest always gives the same bytes."""
-        text = json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-        return text.encode()
+        return _CANONICAL.encode({name: getattr(self, name) for name in _FIELDS}).encode()
 
     @classmethod
     def decode(cls, encoded: bytes) -> Self:
         """Raise `FormatError` unless ``encoded`` is a manifest."""
         try:
-            fields = json.loads(encoded)
-            fields["headers"] = tuple((name, value) for name, value in fields["headers"])
-            return cls(**fields)
+            values = json.loads(encoded)
+            values["headers"] = tuple((name, value) for name, value in values["headers"])
+            return cls(**values)
         except (ValueError, TypeError, KeyError) as error:
             raise FormatError(f"Not a manifest: {error}.") from error
+
+
+_FIELDS = tuple(field.name for field in fields(Manifest))

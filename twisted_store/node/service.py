@@ -37,7 +37,7 @@ CLIENT_TIMEOUT_SECONDS = 60.0
 log = Logger()
 
 
-@dataclass
+@dataclass(eq=False)
 class NodeService(Service):
     """Starts the parts in order, and stops them in the opposite one; it runs once."""
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from treq.response import _Response as Response
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
@@ -36,7 +37,7 @@ def node_failure(node_id: NodeId, cause: Failure) -> Exception:
     the cancellation.
     """
     reasons: list[Failure] = getattr(cause.value, "reasons", None) or [cause]
-    if any(reason.check(CancelledError) for reason in reasons):
+    if any(reason.check(CancelledError, ConnectingCancelledError) for reason in reasons):
         return CancelledError()
     if isinstance(cause.value, StoreError):
         return cause.value

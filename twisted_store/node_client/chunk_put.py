@@ -56,8 +56,9 @@ class ChunkPut:
         """Send the rest and the manifest; returns when the node has stored the chunk."""
         for frame in self._encoder.end():
             await self._send(frame)
-        self._watchdog.watch()
         self._body.send([manifest_frame(encoded_manifest)])
+        # Only now: a connection that takes all at once owes nothing until the body has ended.
+        self._watchdog.watch()
         self._body.end()
         while not self._stored:
             await self._wait()

@@ -98,15 +98,20 @@ class NodeClient:
         headers = {"X-Incarnation": str(incarnation)}
         await self._call(peer, "DELETE", peer.chunk_url(chunk_id), headers, None)
 
-    async def mark(self, peer: Peer, marks: Marks) -> None:
-        """Tell a node which chunks are confirmed and which are dead; durable when it returns."""
+    async def mark(self, peer: Peer, marks: Marks) -> frozenset[ChunkId]:
+        """
+        Tell a node which chunks are confirmed and which are dead; durable when it returns.
+
+        Gives those to be confirmed that the node does not hold safely.
+        """
         body = {
             "incarnation": marks.incarnation,
             "sequence": marks.sequence,
             "confirm": [str(chunk_id) for chunk_id in marks.confirm],
             "dead": [str(chunk_id) for chunk_id in marks.dead],
         }
-        await self._call(peer, "POST", f"{peer.url}/chunks/marks", {}, body)
+        answer = await self._call(peer, "POST", f"{peer.url}/chunks/marks", {}, body)
+        return frozenset(ChunkId.parse(text) for text in answer["missing"]["confirm"])
 
     async def probe(self, peer: Peer) -> dict[str, Any]:
         """What the node says of its health; raises `NodeFailedError` unless it is ready."""

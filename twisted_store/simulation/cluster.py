@@ -1,6 +1,9 @@
 """A whole cluster in one process: the daemons' own `build`, each on a host of its own."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import TypeVar
@@ -13,8 +16,8 @@ from twisted.web.client import Agent
 
 from twisted_store.api.options import ApiConfig
 from twisted_store.api.service import build as build_api
-from twisted_store.catalog.database import open_sqlite
-from twisted_store.core.durability import STRICT
+from twisted_store.catalog.database import DatabaseOpener, open_sqlite
+from twisted_store.core.durability import STRICT, Durability
 from twisted_store.core.sizes import Share
 from twisted_store.node.options import NodeConfig
 from twisted_store.node.service import build as build_node
@@ -25,6 +28,9 @@ from twisted_store.simulation.network import SimulatedHost, SimulatedNetwork
 from twisted_store.storage.disk import Disk, OsDisk
 
 T = TypeVar("T")
+
+API = "api"
+"""The name of the api; nodes are called node0, node1, ..."""
 
 API_PORT = 8080
 NODE_PORT = 8101
@@ -44,6 +50,22 @@ class FatalError(Exception):
     """A role asked to be ended."""
 
 
+def fresh_disk(role: str) -> Disk:
+    """The disk of a role by its name: SQLite needs real files, all others are in memory."""
+    return OsDisk() if role == API else MemoryDisk(DISK_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the roles are started with; ``disk`` gives each its own, once, by its name."""
+
+    durability: Durability = STRICT
+    provisional_age_seconds: float = 60.0
+    dead_grace_seconds: float = DEAD_GRACE_SECONDS
+    disk: Callable[[str], Disk] = fresh_disk
+    open_database: DatabaseOpener = open_sqlite
+
+
 class SimulatedCluster:
     """
     One api and some nodes, driven by a seed.
@@ -52,14 +74,22 @@ class SimulatedCluster:
     a context manager: what was started is stopped at the end.
     """
 
-    def __init__(self, directory: Path, seed: int, nodes: int) -> None:
-        self.clock = SimulatedClock()
+    def __init__(
+        self,
+        directory: Path,
+        seed: int,
+        nodes: int,
+        setting: Setting = Setting(),
+        clock: SimulatedClock | None = None,
+    ) -> None:
+        self.clock = clock or SimulatedClock()
         self.random = Random(seed)
         self.services: dict[str, IService] = {}
         self.announced: list[str] = []
         self._directory = directory
         self._network = SimulatedNetwork(self.clock, Random(self.random.getrandbits(64)))
-        self._disks: dict[str, MemoryDisk] = {}
+        self._setting = setting
+        self._disks: dict[str, Disk] = {}
         client_host = self._network.host("127.0.1.1")
         self.client = HTTPClient(Agent.usingEndpointFactory(self.clock, client_host))
         self.start_api()
@@ -90,7 +120,7 @@ class SimulatedCluster:
             listen=(f"tcp:{API_PORT}",),
             secret=None,
             insecure=False,
-            durability=STRICT,
+            durability=self._setting.durability,
             suspect_after_seconds=15.0,
             node_timeout_seconds=10.0,
             client_timeout_seconds=60.0,
@@ -98,11 +128,12 @@ class SimulatedCluster:
             download_memory_bytes=256 * 2**20,
             object_bytes_max=None,
         )
-        self._start("api", build_api(config, self._seams(self._network.host(_API_HOST), OsDisk())))
+        host = self._network.host(_API_HOST)
+        self._start(API, build_api(config, self._seams(host, self.disk(API))))
 
     def add_node(self) -> str:
         """Start a node on an empty disk and give its name."""
-        name = f"node{len(self._disks)}"
+        name = next(name for number in count() if (name := f"node{number}") not in self._disks)
         self.start_node(name)
         return name
 
@@ -119,16 +150,18 @@ class SimulatedCluster:
             reserve=Share(),
             secret=None,
             insecure=False,
-            provisional_age_seconds=60.0,
-            dead_grace_seconds=DEAD_GRACE_SECONDS,
+            provisional_age_seconds=self._setting.provisional_age_seconds,
+            dead_grace_seconds=self._setting.dead_grace_seconds,
             heartbeat_seconds=2.0,
         )
         host = self._network.host(f"127.0.0.{number + 2}")
         self._start(name, build_node(config, self._seams(host, self.disk(name))))
 
-    def disk(self, name: str) -> MemoryDisk:
-        """The disk of a node, empty when it was never seen."""
-        return self._disks.setdefault(name, MemoryDisk(DISK_BYTES))
+    def disk(self, name: str) -> Disk:
+        """The disk of a role, which stays when the role is stopped."""
+        if name not in self._disks:
+            self._disks[name] = self._setting.disk(name)
+        return self._disks[name]
 
     def stop(self, name: str) -> None:
         """Stop a role cleanly."""
@@ -149,7 +182,7 @@ class SimulatedCluster:
             agent_endpoints=host,
             run_blocking=self.clock.run_blocking,
             disk=disk,
-            open_database=open_sqlite,
+            open_database=self._setting.open_database,
             announce=self.announced.append,
             fatal=_fatal,
         )

@@ -16,10 +16,10 @@ from twisted_store.storage.disk import DiskFile
 from twisted_store.storage.draft import Draft
 from twisted_store.storage.space import Allowance
 
-WRITE_BYTES_MIN = 256 * 1024
+WRITE_BYTES_MIN = 1024 * 1024
 """So much is gathered before a thread is asked to write; smaller chunks take one call in all."""
 
-GATHERED_BYTES_MAX = 1024 * 1024
+GATHERED_BYTES_MAX = 1536 * 1024
 """Beyond this, `ChunkWriter.append` waits for the write under way."""
 
 

@@ -32,6 +32,9 @@ HEADERS_MAX = 100
 
 LENGTH_DIGITS_MAX = 18
 
+CLOSE_SECONDS = 60
+"""How long a client may take to read the last that it is sent."""
+
 _DONE = Failure(CONNECTION_DONE)
 
 
@@ -87,7 +90,7 @@ class StreamingChannel(HTTPChannel):
     def linger(self, seconds: float) -> None:
         """End the connection after this time, unless the client or `stop_lingering` is faster."""
         self.stop_lingering()
-        self._linger_call = self.callLater(seconds, self._end)
+        self._linger_call = self.callLater(seconds, self.loseConnection)
 
     def stop_lingering(self) -> None:
         """The connection is in order again."""
@@ -101,6 +104,14 @@ class StreamingChannel(HTTPChannel):
         self.persistent = False
         if not self.requests:
             self.loseConnection()
+
+    def loseConnection(self) -> None:
+        """Send what is under way, but not for ever, and close."""
+        if self._abortingCall is None:
+            self.setTimeout(None)
+            self.stop_lingering()
+            self._abortingCall = self.callLater(CLOSE_SECONDS, self.forceAbortClient)
+            super().loseConnection()
 
     def abort(self) -> None:
         """End the connection at once."""
@@ -152,12 +163,6 @@ class StreamingChannel(HTTPChannel):
         elif request is not None and self.line_mode and not self._ignores_input:
             self.refuse(408, SlowClientError.code, "The headers did not come in time.")
         else:
-            self._end()
-
-    def _end(self) -> None:
-        """Send what is under way, but not for ever, and close."""
-        if self._abortingCall is None:
-            self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
             self.loseConnection()
 
     # Called by the parser.

@@ -82,7 +82,8 @@ class StreamingRequest(Request):
         """Whether it is the client who keeps the body from going on."""
         return (
             self.body is not None
-            and not (self._body_received or self._body_broken or self.startedWriting)
+            and not (self._body_received or self._body_broken or self._disconnected)
+            and not self.startedWriting
             and not self.body.paused
         )
 

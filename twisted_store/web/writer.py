@@ -2,7 +2,7 @@
 
 # mypy: allow-untyped-calls
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
@@ -15,17 +15,14 @@ from twisted_store.errors import CorruptionError, SlowClientError
 if TYPE_CHECKING:
     from twisted_store.web.request import StreamingRequest
 
-RUN_BYTES_MAX = 128 * 1024
-"""What one write hands over: as much as Twisted gives the socket in one turn."""
-
 
 @implementer(IPushProducer)
 class ResponseWriter:
     """
     Sends exactly ``size_bytes`` as the body of an answer whose status and headers are set.
 
-    At most `RUN_BYTES_MAX` and what the socket holds are under way. A client that takes nothing
-    for ``timeout_seconds`` is dropped.
+    What one `write` was given and what the socket holds is under way at most. A client that takes
+    nothing for ``timeout_seconds`` is dropped.
     """
 
     def __init__(
@@ -49,18 +46,21 @@ class ResponseWriter:
 
     async def write(self, buffers: Iterable[bytes | bytearray | memoryview]) -> None:
         """
-        Send these bytes, waiting while the client's socket is full.
+        Send these bytes together, once the client's socket has room.
 
         Raises SlowClientError, or what ended the connection if the client is gone.
         """
-        for run in _runs(buffers):
-            await self._room()
-            if self._written_bytes == 0:
-                self._request.registerProducer(self, True)
-            self._written_bytes += len(run)
-            if self._written_bytes > self._size_bytes:
-                raise CorruptionError(f"The answer has more than its {self._size_bytes} bytes.")
-            self._request.write(run)
+        await self._room()
+        # Joined here, Twisted's transport sends the run as it is instead of joining it again.
+        run = b"".join(buffers)
+        if not run:
+            return
+        if self._written_bytes == 0:
+            self._request.registerProducer(self, True)
+        self._written_bytes += len(run)
+        if self._written_bytes > self._size_bytes:
+            raise CorruptionError(f"The answer has more than its {self._size_bytes} bytes.")
+        self._request.write(run)
 
     def finish(self) -> None:
         """End the answer; raises CorruptionError if bytes are missing."""
@@ -92,7 +92,7 @@ class ResponseWriter:
         """The request tells when the client is gone."""
 
     async def _room(self) -> None:
-        while self._paused and self._failure is None:
+        if self._paused and self._failure is None:
             self._waiter = Deferred()
             stall = self._clock.callLater(self._timeout_seconds, self._drop)
             try:
@@ -113,14 +113,3 @@ class ResponseWriter:
         waiter, self._waiter = self._waiter, None
         if waiter is not None:
             waiter.callback(None)
-
-
-def _runs(buffers: Iterable[bytes | bytearray | memoryview]) -> Iterator[bytes]:
-    """The same bytes in runs that a transport takes; what is small bytes already is not copied."""
-    for buffer in buffers:
-        if isinstance(buffer, bytes) and len(buffer) <= RUN_BYTES_MAX:
-            yield buffer
-        else:
-            view = memoryview(buffer).cast("B")
-            for start in range(0, len(view), RUN_BYTES_MAX):
-                yield bytes(view[start : start + RUN_BYTES_MAX])
