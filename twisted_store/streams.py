@@ -33,7 +33,9 @@ class ByteStream:
     A queue of pieces between a producer that pushes and one reader that iterates.
 
     At ``high_bytes`` the producer is paused, at ``low_bytes`` resumed; what it had under way when
-    paused is still taken. ``on_read`` is called whenever the reader asks for a piece.
+    paused is still taken. A reader that waits is woken once ``low_bytes`` are there, or the end is:
+    waking it costs more than most pieces do. ``on_read`` is called whenever the reader asks for a
+    piece.
     """
 
     def __init__(
@@ -71,7 +73,8 @@ class ByteStream:
         if self._queued_bytes >= self._high_bytes and not self._paused:
             self._paused = True
             self._producer.pauseProducing()
-        self._wake()
+        if self._queued_bytes >= self._low_bytes:
+            self._wake()
 
     def end(self, failure: Failure | None = None) -> None:
         """No piece follows; with ``failure`` the reader gets it after the pieces that came."""

@@ -148,7 +148,7 @@ class NodeBench:
             marking=Marking(self.store, self.identity),
             instance=INSTANCE,
         )
-        guarded = GuardedResource(resource.app.resource(), secret)
+        guarded = GuardedResource(resource.app.resource(), secret, self.identity.node_id)
         self.site = StreamingSite(guarded, self.clock, Random(2), TIMEOUT_SECONDS, tails=())
 
     def connect(self) -> Client:

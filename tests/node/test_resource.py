@@ -47,6 +47,22 @@ def test_health_needs_no_secret(tmp_path: Path, target: str) -> None:
     assert NodeBench(tmp_path, SECRET).call("GET", target).status == 200
 
 
+@pytest.mark.parametrize(("method", "target"), GUARDED)
+def test_a_call_that_is_meant_for_another_node_is_refused(
+    tmp_path: Path, method: str, target: str
+) -> None:
+    """Whose address this node may have taken over."""
+    answer = NodeBench(tmp_path).call(method, target, f"X-Node-Id: {'0' * 16}", body=b"body")
+    assert (answer.status, answer.json()["error"]) == (503, "node_failed")
+
+
+def test_a_call_that_is_meant_for_this_node_is_not(tmp_path: Path) -> None:
+    """Nor one that does not say."""
+    bench = NodeBench(tmp_path)
+    assert bench.call("GET", "/chunks", f"X-Node-Id: {bench.identity.node_id}").status == 200
+    assert bench.call("GET", "/chunks").status == 200
+
+
 def pages(bench: NodeBench, limit: int) -> Iterator[list[dict[str, object]]]:
     """The pages of the list of chunks, up to its end."""
     after = ""

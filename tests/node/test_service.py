@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from tests.web.wire import head
 from twisted_store import __version__
 from twisted_store.cluster.sweep import SWEEP_SECONDS
 from twisted_store.core.durability import STRICT
-from twisted_store.core.ids import NodeId
+from twisted_store.core.ids import NODE_ID_BITS, NodeId, hex_id
 from twisted_store.core.peer import Marks, Peer
 from twisted_store.core.sizes import Share
 from twisted_store.errors import ChunkNotFoundError, StartupError
@@ -29,7 +30,9 @@ from twisted_store.node.service import build
 from twisted_store.node_client.client import NodeClient
 from twisted_store.web.server import STOP_SECONDS
 
-PEER = Peer(NodeId("0" * 16), NODE_URL)
+# A simulated host draws from a source of its own name, first the id of its node.
+NODE_ID = NodeId(hex_id(Random("127.0.0.2").getrandbits(NODE_ID_BITS)))
+PEER = Peer(NODE_ID, NODE_URL)
 
 
 @pytest.fixture

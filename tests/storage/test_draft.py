@@ -16,7 +16,6 @@ from tests.storage.bench import (
     write,
 )
 from tests.storage.seams import HeldCalls
-from twisted_store.core.checksums import BLOCK_BYTES
 from twisted_store.core.durability import STRICT
 from twisted_store.core.frames import MANIFEST_BYTES_MAX
 from twisted_store.errors import (
@@ -71,7 +70,7 @@ def test_an_abort_that_nobody_waits_for_is_completed(bench: Bench) -> None:
     held = bench.run_blocking = HeldCalls()
     bench.restart()
     writer = bench.store.begin(CHUNK, None, STRICT)
-    result_of(append(writer, CHUNK, content_of(BLOCK_BYTES * 4)))
+    result_of(append(writer, CHUNK, content_of(WRITE_BYTES_MIN)))
     held.run_all()
     aborted = started(writer.abort())
     aborted.addErrback(lambda failure: failure.trap(CancelledError)).cancel()

@@ -14,10 +14,13 @@ from twisted_store.web.request import (
     DRAIN_SECONDS,
     LINGER_SECONDS,
     QUEUE_HIGH_BYTES,
+    QUEUE_LOW_BYTES,
 )
 
 HELLO = head("GET /hello")
 PUT_5 = head("PUT /files/a", "Content-Length: 5")
+LARGE_BYTES = 4 * QUEUE_HIGH_BYTES
+PUT_LARGE = head("PUT /files/a", f"Content-Length: {LARGE_BYTES}")
 PUT_CHUNKED = head("PUT /files/a", "Transfer-Encoding: chunked")
 PUT_EXPECTING = head("PUT /files/a", "Content-Length: 5", "Expect: 100-continue")
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -76,11 +79,12 @@ def test_an_empty_chunked_body_ends_at_once(wire: Wire) -> None:
 
 def test_a_handler_starts_before_the_body(wire: Wire) -> None:
     """Streaming means that the handler runs from the end of the headers on."""
-    wire.send(PUT_5)
+    wire.send(PUT_LARGE)
     [request] = wire.routes.started
-    assert request.declared_bytes == 5
-    wire.send(b"12")
-    assert wire.routes.pieces == [b"12"]
+    assert request.declared_bytes == LARGE_BYTES
+    piece = b"x" * QUEUE_LOW_BYTES
+    wire.send(piece)
+    assert wire.routes.pieces == [piece]
     assert wire.received == b""
 
 

@@ -13,15 +13,21 @@ KEPT_BYTES_MAX = UNIT_BYTES
 NODE_ERRORS = (NodeFailedError, NoSpaceError)
 
 OpenPut = Callable[[NodeId], ChunkPut]
-Replace = Callable[[NodeId, StoreError], NodeId]
-"""Given the node that failed and how: the node to use in its place; raises `TooFewNodesError`."""
+Report = Callable[[NodeId, StoreError], None]
+"""Told of the node that failed, and how."""
+
+Replace = Callable[[], NodeId]
+"""Gives a node to use in place of one that failed; raises `TooFewNodesError`."""
 
 
 class ChunkUpload:
     """Raises what the node raised once the bytes are no longer all here (promise P5)."""
 
-    def __init__(self, node_id: NodeId, open_put: OpenPut, replace: Replace) -> None:
+    def __init__(
+        self, node_id: NodeId, open_put: OpenPut, report: Report, replace: Replace
+    ) -> None:
         self._open_put = open_put
+        self._report = report
         self._replace = replace
         self._put = open_put(node_id)
         self._kept: list[memoryview] | None = []
@@ -62,11 +68,11 @@ class ChunkUpload:
 
     async def _send_elsewhere(self, failure: StoreError) -> None:
         while True:
-            node_id = self._replace(self.node_id, failure)
+            self._report(self.node_id, failure)
             if self._kept is None:
                 raise failure
             self._put.abort()
-            self._put = self._open_put(node_id)
+            self._put = self._open_put(self._replace())
             try:
                 for part in self._kept:
                     await self._put.write(part)

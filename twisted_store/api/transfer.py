@@ -103,13 +103,12 @@ class Transfer:
                 self._shared.durability,
             )
 
-        def replace(node_id: NodeId, failure: StoreError) -> NodeId:
-            members.failed(node_id, failure)
+        def replace() -> NodeId:
             chosen = members.replacement(chunk_bytes, self._tried)
             self._tried.add(chosen)
             return chosen
 
-        return ChunkUpload(node_id, open_put, replace)
+        return ChunkUpload(node_id, open_put, members.failed, replace)
 
     def _chunk_bytes(self, index: int) -> int:
         return 0 if self._sizes is None else self._sizes[index].chunk_bytes

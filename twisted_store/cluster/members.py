@@ -147,7 +147,8 @@ class Members:
             self._put(replace(member, reported_bytes=member.capacity_bytes))
             return
         self._put(replace(member, health=member.health.failed(failure.message)))
-        log.warn("node {node_id} is suspect: {reason}", node_id=node_id, reason=failure.message)
+        if not member.health.doubt:
+            log.warn("node {node_id} is suspect: {reason}", node_id=node_id, reason=failure.message)
         Deferred.fromCoroutine(self._probe(node_id))
 
     def peer(self, node_id: NodeId) -> Peer:

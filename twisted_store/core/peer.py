@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from twisted_store.core.ids import ChunkId, NodeId
 
+NODE_ID_HEADER = "X-Node-Id"
+"""Whom a call is meant for: the address of a node that is gone may be another one's by now."""
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:

@@ -10,8 +10,9 @@ from zope.interface import implementer
 
 from twisted_store import __version__
 from twisted_store.core.durability import DURABILITY_HEADER, STRICT, Durability
-from twisted_store.core.ids import ChunkId, parse_chunk_index, parse_object_id
-from twisted_store.errors import BadRequestError, IncompleteBodyError
+from twisted_store.core.ids import ChunkId, NodeId, parse_chunk_index, parse_object_id
+from twisted_store.core.peer import NODE_ID_HEADER
+from twisted_store.errors import BadRequestError, IncompleteBodyError, NodeFailedError
 from twisted_store.node.chunk_answer import ChunkAnswers
 from twisted_store.node.health import NodeHealth
 from twisted_store.node.marking import Marking, parse_marks
@@ -123,20 +124,31 @@ class NodeResource:
 
 @implementer(IResource)
 class GuardedResource(Resource):
-    """What of ``resource`` is not about health takes the cluster's secret, where there is one."""
+    """
+    What of ``resource`` is not about health takes the cluster's secret, where there is one.
+
+    It takes no call that is meant for another node than ``node_id``.
+    """
 
     isLeaf = True
 
-    def __init__(self, resource: IResource, secret: str | None) -> None:
+    def __init__(self, resource: IResource, secret: str | None, node_id: NodeId) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._resource = resource
         self._secret = secret
+        self._node_id = node_id
 
     def render(self, request: StreamingRequest) -> object:
         """Pass on; what is raised here is answered by the request."""
         if (request.postpath or [])[:1] != [b"health"]:
             require_secret(request, self._secret)
+            self._require_recipient(request)
         return self._resource.render(request)
+
+    def _require_recipient(self, request: StreamingRequest) -> None:
+        meant = request.getHeader(NODE_ID_HEADER)
+        if meant not in (None, self._node_id):
+            raise NodeFailedError(f"This is node {self._node_id}, not {meant}.")
 
 
 def _chunk_id(object_id: str, index: str) -> ChunkId:

@@ -31,8 +31,13 @@ from twisted_store.web.site import StreamingSite
 
 __all__ = ["NodeConfig", "Options", "build", "makeService"]
 
-CLIENT_TIMEOUT_SECONDS = 60.0
-"""A client that neither sends nor takes anything for so long is dropped."""
+CLIENT_TIMEOUT_SECONDS = 3600.0
+"""
+A client that neither sends nor takes anything for so long is dropped.
+
+The api watches over its own clients. A slow one leaves the connection to a node idle while the
+bytes of other nodes pass, for minutes on a thin line; an api that is gone closes its connections.
+"""
 
 log = Logger()
 
@@ -144,7 +149,7 @@ def _resource(
 
 def _server(config: NodeConfig, seams: Seams, resource: NodeResource) -> Server:
     site = StreamingSite(
-        GuardedResource(resource.app.resource(), config.secret),
+        GuardedResource(resource.app.resource(), config.secret, resource.identity.node_id),
         seams.clock,
         seams.random,
         CLIENT_TIMEOUT_SECONDS,

@@ -16,12 +16,13 @@ from twisted_store.core.checksums import BLOCK_BYTES
 from twisted_store.core.durability import Durability
 from twisted_store.core.frames import MEDIA_TYPE, FrameDecoder, framed_bytes
 from twisted_store.core.ids import ChunkId
-from twisted_store.core.peer import Marks, Peer
+from twisted_store.core.peer import NODE_ID_HEADER, Marks, Peer
 from twisted_store.errors import NodeFailedError
 from twisted_store.node_client.answers import node_failure, raise_unless, read_json
 from twisted_store.node_client.body import QueuedBody
 from twisted_store.node_client.chunk_put import ChunkPut
 from twisted_store.node_client.chunk_source import ChunkSource
+from twisted_store.node_client.watchdog import Watchdog
 
 T = TypeVar("T")
 
@@ -63,7 +64,7 @@ class NodeClient:
             headers["X-Chunk-Bytes"] = str(sizes[0])
 
         async def exchange(body: QueuedBody) -> None:
-            response = await self._request("PUT", peer.chunk_url(chunk_id), headers, body)
+            response = await self._request(peer, "PUT", peer.chunk_url(chunk_id), headers, body)
             await raise_unless(response, peer.node_id, 201)
             await read_json(response)
 
@@ -86,7 +87,7 @@ class NodeClient:
         )
 
         async def exchange() -> None:
-            response = await self._request("GET", peer.chunk_url(chunk_id), headers)
+            response = await self._request(peer, "GET", peer.chunk_url(chunk_id), headers)
             await raise_unless(response, peer.node_id, 206)
             response.deliverBody(source)
 
@@ -125,7 +126,7 @@ class NodeClient:
         self, peer: Peer, method: str, url: str, headers: dict[str, str], body: object
     ) -> dict[str, Any]:
         async def exchange() -> dict[str, Any]:
-            response = await self._request(method, url, headers, _json_body(body))
+            response = await self._request(peer, method, url, headers, _json_body(body))
             await raise_unless(response, peer.node_id, 200, 204)
             return await read_json(response) if response.code == 200 else {}
 
@@ -133,12 +134,14 @@ class NodeClient:
 
     def _request(
         self,
+        peer: Peer,
         method: str,
         url: str,
         headers: dict[str, str],
         body: QueuedBody | None = None,
     ) -> "Deferred[Response]":
-        fields = Headers({name: [value] for name, value in {**self._headers, **headers}.items()})
+        every = {**self._headers, NODE_ID_HEADER: peer.node_id, **headers}
+        fields = Headers({name: [value] for name, value in every.items()})
         return self._treq.request(
             method,
             url,
@@ -151,16 +154,16 @@ class NodeClient:
 
     async def _in_time(self, peer: Peer, exchange: Coroutine[Any, Any, T]) -> T:
         running = Deferred.fromCoroutine(exchange)
-        stalled = self._clock.callLater(self._stall_seconds, running.cancel)
+        watchdog = Watchdog(self._clock, self._stall_seconds, running.cancel)
+        watchdog.watch()
         try:
             return await running
         except Exception:
-            if not stalled.active():
+            if watchdog.stalled:
                 raise NodeFailedError(f"Node {peer.node_id} did not answer in time.") from None
             raise node_failure(peer.node_id, Failure()) from None
         finally:
-            if stalled.active():
-                stalled.cancel()
+            watchdog.rest()
 
 
 def _json_body(value: object) -> QueuedBody | None:

@@ -27,8 +27,8 @@ from twisted_store.storage.disk import DiskFile
 
 T = TypeVar("T")
 
-READ_BLOCKS_MAX = 16
-"""So many blocks, 1 MiB, come from one call at most."""
+READ_BLOCKS_MAX = 8
+"""So many blocks, 512 KiB, come from one call at most."""
 
 WHOLE_FILE_BYTES_MAX = 256 * 1024
 """Files up to this size are read whole when they are opened."""

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from twisted_store.web.site import StreamingSite
     from twisted_store.web.writer import ResponseWriter
 
-QUEUE_HIGH_BYTES = 256 * 1024
-QUEUE_LOW_BYTES = 64 * 1024
+QUEUE_HIGH_BYTES = 512 * 1024
+QUEUE_LOW_BYTES = 128 * 1024
 """Between these the client is paused; one read of the socket may come on top."""
 
 DRAIN_BYTES_MAX = 1024 * 1024
