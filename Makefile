@@ -2,7 +2,7 @@ PYTHON ?= python3
 ROUNDS ?= 300
 BIN := .venv/bin
 
-.PHONY: help run test check format torture powerloss bench clean
+.PHONY: help run test check format torture powerloss bench filling memory clean
 .DEFAULT_GOAL := help
 
 help: ## say what there is
@@ -26,13 +26,19 @@ format: .venv/installed-test ## rewrite the code in the common format
 	$(BIN)/ruff format .
 
 torture: .venv/installed-test ## kill processes under load, ROUNDS=300 times
-	$(BIN)/python -m pytest tests/integration/test_torture.py --rounds $(ROUNDS)
+	$(BIN)/python -m pytest tests/integration/test_torture.py --rounds $(ROUNDS) -o faulthandler_timeout=0
 
 powerloss: .venv/installed-test ## cut the power after every disk call
 	$(BIN)/python -m pytest tests/powerloss --full
 
 bench: .venv/installed-test ## measure speed and memory
 	$(BIN)/python benchmarks/run.py
+
+filling: .venv/installed-test ## see how evenly nodes fill, with up to 15 GiB of files
+	$(BIN)/python benchmarks/filling.py
+
+memory: .venv/installed-test ## see what processes hold while 8 large files come at once
+	$(BIN)/python benchmarks/memory.py
 
 clean: ## remove what make made
 	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info

@@ -22,6 +22,8 @@ class ExampleOptions(RoleOptions):
     """A role with one option of its own."""
 
     listen_default = "tcp:8101:interface=127.0.0.1"
+    insecure_text = "What it is to be insecure."
+    secret_text = "What the secret is for."
     optParameters = [["size", None, "1KiB", "The size of the thing."]]
 
 
@@ -100,6 +102,8 @@ def test_the_help_names_every_option_its_default_and_the_environment(
         assert words in text
     assert "[default: tcp:8101:interface=127.0.0.1]" in text
     assert "The size of the thing. [default: 1KiB]" in text
+    assert "What it is to be insecure." in text
+    assert "All of them need the same one. What the secret is for." in text
 
 
 def test_the_version_is_ours(capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,7 +143,13 @@ def test_a_url_has_scheme_and_host_and_no_more_than_a_path(text: str) -> None:
 def test_a_url_loses_its_trailing_slash() -> None:
     """Paths are appended with one."""
     assert base_url("http://[::1]:8080/") == "http://[::1]:8080"
-    assert base_url("https://host/store/") == "https://host/store"
+    assert base_url("http://host/store/") == "http://host/store"
+
+
+def test_a_url_that_would_need_tls_is_refused_with_a_way_out() -> None:
+    """Taken, it would be called in the clear."""
+    with pytest.raises(ValueError, match=r"^TLS is not supported yet: write http://.*terminator"):
+        base_url("https://host:8443")
 
 
 def test_a_secret_is_one_line_of_a_file(tmp_path: Path) -> None:

@@ -37,11 +37,17 @@ from typing import ClassVar
 
 
 class StoreError(Exception):
-    """Base class: ``code`` names the fact for programs, ``message`` tells it to people."""
+    """
+    Base class: ``code`` names the fact for programs, ``message`` tells it to people.
+
+    A message may end with another one that it quotes; of their two full stops it keeps one.
+    """
 
     code: ClassVar[str] = "error"
 
     def __init__(self, message: str, *, retry_after_seconds: int | None = None) -> None:
+        if message.endswith(".."):
+            message = message.removesuffix(".")
         super().__init__(message)
         self.message = message
         self.retry_after_seconds = retry_after_seconds

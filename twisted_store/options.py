@@ -27,6 +27,10 @@ _LISTEN_TEXT = (
     "Listen on this Twisted endpoint. Give the option again to listen on several; in the "
     "environment separate them by blanks. [default: {}]"
 )
+_SECRET_TEXT = (
+    "Read from this file the secret that the api and its nodes share. All of them need the same "
+    "one. {}"
+)
 _SWITCH_WORDS = {
     **dict.fromkeys(["1", "true", "yes", "on"], True),
     **dict.fromkeys(["0", "false", "no", "off"], False),
@@ -43,28 +47,18 @@ class RoleOptions(Options):
     Options of a role: those that all roles have, and the ways to read them.
 
     The command line wins over the environment, the environment over the defaults; an empty variable
-    counts as none. A role sets `listen_default`.
+    counts as none. A role sets `listen_default`, and says in `insecure_text` and `secret_text` what
+    these options do for it.
     """
 
     listen_default: ClassVar[str]
+    insecure_text: ClassVar[str]
+    secret_text: ClassVar[str]
 
-    optFlags = [
-        [
-            "insecure",
-            None,
-            "Serve other machines although there is no secret or token to ask them for: whoever "
-            "reaches the port can read and change everything.",
-        ],
-    ]
+    optFlags = [["insecure", None, "Described in `docs`, as --listen is."]]
     optParameters = [
         ["data", None, None, "Keep everything in this directory; it is made if missing. Required."],
-        [
-            "secret-file",
-            None,
-            None,
-            "Read from this file the secret that the api and its nodes share. All of them need the "
-            "same one. Without it a role serves its own machine only.",
-        ],
+        ["secret-file", None, None, "Described in `docs`, too."],
     ]
     longdesc = (
         "Every option may also come from the environment, --secret-file for example as "
@@ -74,6 +68,8 @@ class RoleOptions(Options):
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.docs["listen"] = _LISTEN_TEXT.format(self.listen_default)
+        self.docs["insecure"] = self.insecure_text
+        self.docs["secret-file"] = _SECRET_TEXT.format(self.secret_text)
         self._environment = {
             name: environment[variable(name)]
             for name in self.docs
@@ -178,10 +174,15 @@ def seconds(text: str) -> float:
 
 
 def base_url(text: str) -> str:
-    """The URL of a role, ``http://HOST:PORT`` or ``https://…``, without a slash at the end."""
+    """The URL of a role, ``http://HOST:PORT``, without a slash at the end."""
     parts = urlsplit(text)
+    if parts.scheme == "https":
+        raise ValueError(
+            "TLS is not supported yet: write http://, and put a tunnel between the machines, or a "
+            "TLS terminator before the api for its clients."
+        )
     extra = parts.query or parts.fragment or parts.username or parts.password
-    if parts.scheme not in ("http", "https") or not parts.hostname or extra or not _port_fits(text):
+    if parts.scheme != "http" or not parts.hostname or extra or not _port_fits(text):
         raise ValueError("Write a URL like http://127.0.0.1:8080.")
     return text.rstrip("/")
 

@@ -2,13 +2,14 @@
 
 import os
 import random
+import resource
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, serverFromString
 from twisted.internet.interfaces import (
     IProtocol,
@@ -19,19 +20,27 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 from twisted.web.client import URI
+from twisted.web.error import SchemeNotSupported
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from twisted_store.catalog.database import DatabaseOpener, open_sqlite
 from twisted_store.storage.disk import Disk, OsDisk
-from twisted_store.streams import READ_BYTES_MAX
+from twisted_store.streams import widen
 
 T = TypeVar("T")
 
 THREADS_MAX = 16
 """Threads of a role for disk and catalog calls; more would only queue at the disk."""
+
+OPEN_FILES_WANTED = 8192
+"""File descriptors of a role: each client of the api may need connections to five nodes as well."""
+
+log = Logger()
 
 
 class RunBlocking(Protocol):
@@ -67,6 +76,7 @@ class Seams:
 def real_seams(reactor: Any) -> Seams:
     """The seams of a daemon on ``reactor``; its threads end with the reactor."""
     Factory.noisy = False  # or each connection to a node logs its beginning and its end
+    raise_open_files()
     pool = ThreadPool(0, THREADS_MAX, "disk")
     reactor.callWhenRunning(pool.start)
     reactor.addSystemEventTrigger("after", "shutdown", pool.stop)
@@ -89,6 +99,21 @@ def real_seams(reactor: Any) -> Seams:
     )
 
 
+def raise_open_files() -> None:
+    """Allow this process `OPEN_FILES_WANTED`: many systems start with 1024, and allow more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    allowed = OPEN_FILES_WANTED if hard == unlimited else min(OPEN_FILES_WANTED, hard)
+    if soft != unlimited and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < OPEN_FILES_WANTED:
+        log.warn(
+            "only {allowed} open files are allowed, {wanted} would do for all clients (ulimit -Hn)",
+            allowed=allowed,
+            wanted=OPEN_FILES_WANTED,
+        )
+
+
 @implementer(IAgentEndpointFactory)
 class _TcpEndpoints:
     """Connects by plain TCP."""
@@ -97,7 +122,9 @@ class _TcpEndpoints:
         self._reactor = reactor
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        """Where ``uri`` points to."""
+        """Where ``uri`` points to; raises `SchemeNotSupported` for what would need TLS."""
+        if uri.scheme != b"http":
+            raise SchemeNotSupported(f"{uri.scheme.decode()} is not spoken here, http is")
         return _WideEndpoint(HostnameEndpoint(self._reactor, uri.host, uri.port))
 
 
@@ -109,12 +136,29 @@ class _WideEndpoint:
         self._endpoint = endpoint
 
     def connect(self, factory: IProtocolFactory) -> "Deferred[IProtocol]":
-        """As the endpoint does."""
-        return self._endpoint.connect(factory).addCallback(_widened)
+        """As the endpoint does, but when cancelled it fails as such at every stage."""
+        attempt = self._endpoint.connect(factory).addCallback(_widened)
+        return _known_when_cancelled(attempt)
+
+
+def _known_when_cancelled(attempt: "Deferred[T]") -> "Deferred[T]":
+    """The same; an endpoint that looks up a name makes a `DNSLookupError` of its cancellation."""
+
+    def cancel(waiting: "Deferred[T]") -> None:
+        waiting.errback(CancelledError())
+        attempt.cancel()
+
+    def ended(result: "T | Failure") -> None:
+        if not waiting.called:
+            waiting.callback(result)
+
+    waiting: Deferred[T] = Deferred(cancel)
+    attempt.addBoth(ended)
+    return waiting
 
 
 def _widened(protocol: Any) -> Any:
-    protocol.transport.bufferSize = READ_BYTES_MAX
+    widen(protocol.transport)
     return protocol
 
 

@@ -2,13 +2,23 @@
 
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 READ_BYTES_MAX = 256 * 1024
-"""What one read of a socket takes, and what it may have to send before a producer waits."""
+"""What one call reads from a socket, and what may wait to be sent before a producer has to."""
+
+SEND_BYTES_MAX = 1024 * 1024
+"""What one call hands to a socket: any frame or answer that was joined, as a whole."""
+
+
+def widen(transport: Any) -> None:
+    """Let a TCP transport read and send more at a time than Twisted's 64 and 128 KiB."""
+    transport.bufferSize = READ_BYTES_MAX
+    transport.SEND_LIMIT = SEND_BYTES_MAX
+
 
 BLOCK_OVERHEAD_BYTES = 128
 """What a queued piece costs besides its bytes, counted so that tiny pieces cannot fill memory."""

@@ -159,7 +159,7 @@ def test_a_file_that_is_no_database_is_refused(path: Path, content: bytes) -> No
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     """What the system says stands in the message."""
-    with pytest.raises(StartupError, match="unable to open"):
+    with pytest.raises(StartupError, match="No such file"):
         opened(tmp_path / "missing" / "catalog.db")
 
 

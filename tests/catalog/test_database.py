@@ -1,5 +1,6 @@
 """The opener of the product, and what a database must be to carry the catalog."""
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -28,6 +29,19 @@ def test_a_reader_makes_no_file(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.OperationalError):
         open_reader(open_sqlite, tmp_path / "catalog.db")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_files_are_open_to_their_owner_only(tmp_path: Path) -> None:
+    """Names and headers of all files are in them; whatever the umask."""
+    before = os.umask(0)
+    try:
+        writer = open_writer(open_sqlite, tmp_path / "catalog.db")
+        writer.execute("CREATE TABLE a (b)")
+        modes = {file.name: oct(file.stat().st_mode)[-3:] for file in tmp_path.iterdir()}
+        writer.close()
+    finally:
+        os.umask(before)
+    assert modes == dict.fromkeys(["catalog.db", "catalog.db-wal", "catalog.db-shm"], "600")
 
 
 def test_a_database_without_a_write_ahead_log_is_refused(tmp_path: Path) -> None:

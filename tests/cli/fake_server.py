@@ -92,6 +92,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(200, self.store.cluster())
         elif url.path == "/health/ready":
             self._json(200 if self.store.ready else 503, self.store.readiness())
+        elif chunk is not None and not self._knows_secret():
+            self._error(401, "unauthorized")
         elif chunk is not None:
             chunk_bytes = self.store.chunk_bytes(chunk[1], int(chunk[2]))
             self._answer(200, b"", {"Content-Length": str(chunk_bytes)})
@@ -104,6 +106,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _name(self) -> str:
         return unquote(urlsplit(self.path).path.split("/", 2)[-1])
+
+    def _knows_secret(self) -> bool:
+        wanted = self.store.secret and f"Bearer {self.store.secret}"
+        return self.headers.get("Authorization") == wanted
 
     def _body(self) -> tuple[bytes, int]:
         """The body, and the stripe unit that a store would choose for it."""

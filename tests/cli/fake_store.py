@@ -34,7 +34,8 @@ class FakeStore:
     The state of a store that keeps its promises as far as these settings let it.
 
     The bodies of files whose names end in ``cut`` break off; the first byte of those whose names
-    end in ``flipped`` changes on its way. Chunk 0 has ``skew_bytes`` too many.
+    end in ``flipped`` changes on its way. Chunk 0 has ``skew_bytes`` too many. Nodes ask for the
+    ``secret``, if there is one.
     """
 
     files: dict[str, Stored] = field(default_factory=dict)
@@ -49,6 +50,7 @@ class FakeStore:
     nodes_used: int = DATA_CHUNKS
     spread: float | None = 0.0
     memberships: tuple[str, ...] = ("up",) * 6
+    secret: str | None = None
     url: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
     made: int = 0

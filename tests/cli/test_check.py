@@ -1,15 +1,18 @@
 """`twisted-store check`: it passes a good store and finds what is wrong with a bad one."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
+import click
 import pytest
 
 from tests.cli.conftest import Run
 from tests.cli.fake_store import GIB, FakeStore
 from twisted_store.cli.answers import Cluster
-from twisted_store.cli.check import FAILED, NOT_JUDGED, OK, Finding, examine
+from twisted_store.cli.check import FAILED, NOT_JUDGED, OK, Finding, check, examine
 from twisted_store.cli.checks import judge_fill
 from twisted_store.cli.pattern import PIECE_BYTES, Pattern
 from twisted_store.cli.trial import CheckFailedError, NotJudgedError
@@ -17,9 +20,9 @@ from twisted_store.cli.trial import CheckFailedError, NotJudgedError
 LARGE_BYTES = 6_000_001
 
 
-def findings(store: FakeStore) -> list[Finding]:
+def findings(store: FakeStore, headers: Mapping[str, str] | None = None) -> list[Finding]:
     """What comes of the checks, with files that are not so large."""
-    return examine(store.url, large_bytes=LARGE_BYTES)
+    return examine(store.url, headers or {}, large_bytes=LARGE_BYTES)
 
 
 def failed(store: FakeStore) -> set[str]:
@@ -71,6 +74,28 @@ def test_a_fault_is_seen(store: FakeStore, fault: Fault) -> None:
     for name, value in fault.settings.items():
         setattr(store, name, value)
     assert failed(store) == fault.seen_by
+
+
+def test_nodes_that_share_a_secret_are_asked_with_it(store: FakeStore) -> None:
+    """Without it the chunks cannot be looked at, which is a failure."""
+    store.secret = "s3cret"
+    assert failed(store) == {"announced", "unknown"}
+    found = findings(store, {"Authorization": "Bearer s3cret"})
+    assert [each for each in found if each.verdict != OK] == []
+
+
+def test_the_secret_is_read_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the option, or by the variable that the roles have, too."""
+    file = tmp_path / "secret"
+    words = ["--secret-file", str(file)]
+    with pytest.raises(click.BadParameter, match="cannot be read"):
+        check.make_context("check", list(words))
+    file.write_text("s3cret\n")
+    headers = {"Authorization": "Bearer s3cret"}
+    assert check.make_context("check", words).params["node_headers"] == headers
+    assert check.make_context("check", []).params["node_headers"] == {}
+    monkeypatch.setenv("TWISTED_STORE_SECRET_FILE", str(file))
+    assert check.make_context("check", []).params["node_headers"] == headers
 
 
 def test_files_are_removed_from_a_bad_store_too(store: FakeStore) -> None:

@@ -33,6 +33,16 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     assert "Not a directory" in result.stderr
 
 
+def test_the_directory_is_said_as_it_works_in_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commands that are printed for another terminal have it in them."""
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli, ["demo", "--data", "file/data", "--port", "0"])
+    assert f"nodes in {tmp_path}/file/data." in result.stdout
+
+
 def test_a_stop_signal_waits_until_it_is_looked_for() -> None:
     """Nothing is broken off where it comes."""
     with StopSignals() as signals:

@@ -4,13 +4,14 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.python.failure import Failure
 
 from twisted_store.cluster.marks import DEAD_PER_ROUND, MarkDelivery
 from twisted_store.core.ids import ChunkId, NodeId, ObjectId, Placement, object_id
 from twisted_store.core.peer import Marks, Peer
 from twisted_store.core.versions import DeadVersion, Version
-from twisted_store.errors import NodeFailedError
+from twisted_store.errors import CatalogRolledBackError, NodeFailedError
 
 NODES = tuple(NodeId(f"{number:016x}") for number in range(10))
 OLD_NODES, NEW_NODES = NODES[:5], NODES[5:]
@@ -52,11 +53,14 @@ class Nodes:
     failing: set[NodeId] = field(default_factory=set)
     suspect: set[NodeId] = field(default_factory=set)
     missing: set[ChunkId] = field(default_factory=set)
+    refusing: set[NodeId] = field(default_factory=set)
 
     def mark(self, peer: Peer, marks: Marks) -> Awaitable[frozenset[ChunkId]]:
         """Note what was said."""
         if peer.node_id in self.failing:
             raise NodeFailedError("down")
+        if peer.node_id in self.refusing:
+            raise CatalogRolledBackError("older than the chunks")
         self.told.append((peer.node_id, marks))
         return succeed(frozenset(self.missing.intersection(marks.confirm)))
 
@@ -185,8 +189,39 @@ def test_rows_that_are_stuck_do_not_keep_others_back() -> None:
     assert outbox.rows == []
 
 
+def test_a_node_that_has_seen_a_later_catalog_is_kept_in_mind() -> None:
+    """Until it takes marks again; one that is merely down changes nothing of it."""
+    outbox, nodes = Outbox([DELETE]), Nodes(refusing={OLD_NODES[0]})
+    delivery = MarkDelivery(outbox, nodes, nodes)
+    for failing in (set[NodeId](), {OLD_NODES[0]}):
+        nodes.failing = failing
+        run(delivery)
+        assert delivery.refusals == {OLD_NODES[0]: "older than the chunks"}
+    nodes.failing, nodes.refusing = set(), set()
+    run(delivery)
+    assert (delivery.refusals, outbox.rows) == ({}, [])
+
+
 def test_a_hole_needs_no_word() -> None:
     """There is no node to tell."""
     outbox, nodes = Outbox([DeadVersion(1, version(1, (NODES[0], None)), None)]), Nodes()
     deliver(outbox, nodes)
     assert outbox.rows == []
+
+
+class SilentNodes(Nodes):
+    """Take marks and never answer."""
+
+    def mark(self, peer: Peer, marks: Marks) -> Awaitable[frozenset[ChunkId]]:
+        """Say nothing."""
+        return Deferred()
+
+
+def test_a_round_that_is_cancelled_ends_as_such() -> None:
+    """A role that stops has not failed, which its log would say otherwise."""
+    nodes = SilentNodes()
+    running = Deferred.fromCoroutine(MarkDelivery(Outbox([DELETE]), nodes, nodes).run_round())
+    failures: list[Failure] = []
+    running.addErrback(failures.append)
+    running.cancel()
+    assert [failure.type for failure in failures] == [CancelledError]

@@ -18,6 +18,7 @@ from twisted_store.errors import (
     ForeignClusterError,
     NodeFailedError,
     NoSpaceError,
+    OverloadedError,
     TooFewNodesError,
 )
 
@@ -36,6 +37,7 @@ class World:
     answering: dict[str, dict[str, Any]] = field(default_factory=dict)
     remembered: list[Member] = field(default_factory=list)
     known: list[Member] = field(default_factory=list)
+    refusing: bool = False
 
     def __post_init__(self) -> None:
         self.members = Members(
@@ -50,6 +52,8 @@ class World:
 
     def remember(self, member: Member) -> Awaitable[None]:
         """Keep it."""
+        if self.refusing:
+            raise OverloadedError("too many writes wait")
         self.remembered.append(member)
         return succeed(None)
 
@@ -241,3 +245,14 @@ def test_a_node_known_from_before_is_read_but_not_written_until_it_is_heard_of()
     assert world.members.reachable(peer.node_id) is None
     world.hear(1)
     assert world.members.reachable(peer.node_id) == peer
+
+
+def test_what_could_not_be_made_durable_is_tried_again() -> None:
+    """With the next heartbeat, although that says nothing new."""
+    world = World()
+    world.refusing = True
+    error = failure_of(Deferred.fromCoroutine(world.members.heard(report(1))))
+    assert isinstance(error, OverloadedError)
+    world.refusing = False
+    world.hear(1)
+    assert [member.zone for member in world.remembered] == ["zone1"]

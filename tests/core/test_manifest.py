@@ -47,6 +47,30 @@ def test_the_form_is_canonical() -> None:
     assert b": " not in encoded
 
 
+def test_fields_of_a_later_version_are_passed_over() -> None:
+    """As long as it did not raise the format."""
+    values = json.loads(DRAFT.encode())
+    assert values["format"] == 1
+    assert Manifest.decode(json.dumps(values | {"colour": "blue"}).encode()) == DRAFT
+
+
+@pytest.mark.parametrize("number", [2, 0, None])
+def test_another_format_is_refused(number: int | None) -> None:
+    """It may mean something else by the same fields."""
+    values = json.loads(DRAFT.encode()) | {"format": number}
+    with pytest.raises(FormatError, match=f"format {number}, this version knows 1"):
+        Manifest.decode(json.dumps(values).encode())
+
+
+@pytest.mark.parametrize("name", ["format", "etag"])
+def test_a_manifest_without_one_of_its_fields_is_refused(name: str) -> None:
+    """None has a default."""
+    values = json.loads(DRAFT.encode())
+    del values[name]
+    with pytest.raises(FormatError, match=name):
+        Manifest.decode(json.dumps(values).encode())
+
+
 @pytest.mark.parametrize("encoded", [b"", b"[]", b"{}", b"\xff", b'{"headers": 1}', b"null"])
 def test_what_is_no_manifest_is_refused(encoded: bytes) -> None:
     """With one error for all of it."""

@@ -43,6 +43,12 @@ def test_a_new_node_is_suspect_until_a_probe_succeeded() -> None:
     assert judge(heard.probed(), 0.0) == UP
 
 
+def test_a_message_that_becomes_a_reason_loses_its_full_stop() -> None:
+    """It is put into other sentences, which end with one of their own."""
+    failed = SOUND.failed("Node 7 failed: Connection refused.")
+    assert judge(failed, 0.0) == suspect("Node 7 failed: Connection refused")
+
+
 def test_a_probe_alone_makes_no_node_up() -> None:
     """Without heartbeats nobody knows its fill and its disk."""
     assert judge(NodeHealth().probed(), 0.0) == suspect("no heartbeat yet")

@@ -40,7 +40,7 @@ def test_every_option_has_its_place(tmp_path: Path) -> None:
     """None is read and forgotten."""
     (tmp_path / "secret").write_text("s3cret\n")
     assert config(
-        *("--data", str(tmp_path), "--api", "https://api:8443/"),
+        *("--data", str(tmp_path), "--api", "http://api:8080/"),
         *("--listen", "tcp:8101", "--listen", "tcp6:8101"),
         *("--advertise", "http://node7:8101", "--zone", "rack 7"),
         *("--capacity", "2GiB", "--reserve", "500MB"),
@@ -49,7 +49,7 @@ def test_every_option_has_its_place(tmp_path: Path) -> None:
     ) == NodeConfig(
         data=str(tmp_path),
         listen=("tcp:8101", "tcp6:8101"),
-        api_url="https://api:8443",
+        api_url="http://api:8080",
         advertise_url="http://node7:8101",
         zone="rack 7",
         capacity_bytes_max=2 * 2**30,
@@ -75,6 +75,8 @@ def test_what_has_no_default_must_be_given(name: str) -> None:
     [
         ("listen", "8101", "endpoint"),
         ("api", "127.0.0.1:8080", "Write a URL"),
+        ("api", "https://api:8443", "TLS is not supported"),
+        ("advertise", "https://node7:8101", "TLS is not supported"),
         ("advertise", "node7", "Write a URL"),
         ("zone", "", "printable"),
         ("capacity", "much", "not a size"),

@@ -112,9 +112,9 @@ def test_a_node_registers_and_belongs_to_the_cluster_from_then_on(simulation: Si
 
 def test_the_api_is_told_the_advertised_url(simulation: Simulation) -> None:
     """A node behind a proxy knows it, the address it listens on is another."""
-    node = simulation.started(advertise_url="https://node7:8101")
+    node = simulation.started(advertise_url="http://node7:8101")
     simulation.clock.run_for(0.1)
-    assert simulation.api.bodies("heartbeat")[0]["url"] == "https://node7:8101"
+    assert simulation.api.bodies("heartbeat")[0]["url"] == "http://node7:8101"
     simulation.stop(node)
 
 

@@ -264,3 +264,12 @@ def test_a_probe_has_a_deadline() -> None:
     with pytest.raises(NodeFailedError):
         world.result(Deferred.fromCoroutine(world.client.probe(PEER)))
     assert world.clock.seconds() < 2 * STALL_SECONDS
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"missing": []}', b'{"missing": {"confirm": ["x"]}}'])
+def test_marks_that_are_answered_with_something_else_are_not_delivered(body: bytes) -> None:
+    """A node of another version must not stop what others are told."""
+    world = World(answer(200, body))
+    marks = Marks(incarnation=2, sequence=9, confirm=[CHUNK], dead=[])
+    with pytest.raises(NodeFailedError):
+        world.result(Deferred.fromCoroutine(world.client.mark(PEER, marks)))

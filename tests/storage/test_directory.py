@@ -1,6 +1,7 @@
 """The directory of chunks: what a restart finds in it, and how it is listed."""
 
 import errno
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +16,13 @@ from twisted_store.core.durability import NONE, STRICT
 from twisted_store.core.ids import ChunkId
 from twisted_store.errors import NodeFailedError, StartupError
 from twisted_store.storage.directory import ChunkState, HeldChunk
+from twisted_store.storage.reader import READ_BLOCKS_MAX
 from twisted_store.storage.store import ChunkStore, Missing
 from twisted_store.storage.writer import WRITE_BYTES_MIN
 
 CHUNK, OTHER = chunk_id(1), chunk_id(2)
+BLOCKS_TO_HOLD = 2 * READ_BLOCKS_MAX
+"""More than are read at once."""
 
 
 def test_states_survive_a_restart_and_drafts_do_not(bench: Bench) -> None:
@@ -75,14 +79,19 @@ def test_marks_of_chunks_in_a_shard_never_made_find_nothing(bench: Bench) -> Non
 
 
 def test_a_torn_provisional_chunk_is_removed_at_start(bench: Bench) -> None:
-    """No footer, no chunk: a power loss took part of it, and confirming it would be a lie."""
-    for chunk in (CHUNK, OTHER):
-        bench.put(chunk, content_of(1000))
-    path = bench.file(CHUNK)
+    """A power loss took part of it, the end or any sector: confirming it would be a lie."""
+    short, holed = chunk_id(1), chunk_id(3)
+    for chunk in (short, holed, OTHER):
+        bench.put(chunk, content_of(BLOCKS_TO_HOLD * BLOCK_BYTES))
+    path = bench.file(short)
     path.write_bytes(path.read_bytes()[:-1])
+    with bench.file(holed).open("r+b") as file:
+        file.seek(-2 * BLOCK_BYTES, os.SEEK_END)
+        file.write(bytes(512))
     bench.restart()
     assert bench.files() == [f"{OTHER}.provisional"]
-    assert result_of(bench.store.mark(confirm=[CHUNK, OTHER])) == Missing((CHUNK,), ())
+    missing = result_of(bench.store.mark(confirm=[short, holed, OTHER]))
+    assert missing == Missing((short, holed), ())
 
 
 def test_an_unreadable_provisional_chunk_is_kept_at_start(

@@ -128,6 +128,19 @@ def test_space_is_told(disk: Disk, root: str) -> None:
     assert 0 < space.free_bytes <= space.total_bytes
 
 
+def test_what_is_made_is_open_to_its_owner_only(tmp_path: Path) -> None:
+    """Directories, files and locks; whatever the umask."""
+    before = os.umask(0)
+    try:
+        OsDisk().make_directory(str(tmp_path / "made"))
+        OsDisk().create(str(tmp_path / "file")).close()
+        OsDisk().lock(str(tmp_path / "lock")).close()
+    finally:
+        os.umask(before)
+    modes = {path.name: oct(path.stat().st_mode)[-3:] for path in tmp_path.iterdir()}
+    assert modes == {"made": "700", "file": "600", "lock": "600"}
+
+
 def test_a_file_is_closed_only_once(tmp_path: Path) -> None:
     """The number of its descriptor may be another file's by then."""
     file = OsDisk().create(str(tmp_path / "file"))

@@ -87,6 +87,15 @@ def test_a_new_identity_survives_a_power_loss(root: Path, disk: WatchedDisk) -> 
     ]
 
 
+def test_the_name_of_a_directory_is_synced_at_every_start(root: Path, disk: WatchedDisk) -> None:
+    """Who made it may have been killed before it did; where we may not look, it was not us."""
+    root.mkdir(parents=True)
+    result_of(opened(root, disk).close())
+    assert disk.calls[0] == ("sync_directory", "data")
+    disk.failing["sync_directory"] = PermissionError(errno.EACCES, "not yours")
+    result_of(opened(root, disk).close())
+
+
 @pytest.mark.parametrize("failing", range(4, 12))
 def test_a_first_start_that_was_cut_short_can_be_repeated(
     root: Path, disk: WatchedDisk, failing: int
@@ -191,14 +200,14 @@ def test_a_cluster_that_cannot_be_written_down_is_not_adopted(
 
 
 def test_the_highest_call_is_remembered(root: Path) -> None:
-    """Over restarts; what comes late does not lower it."""
+    """Over restarts, incarnation and sequence each for itself; what comes late lowers neither."""
     identity = opened(root)
-    for incarnation, sequence in [(3, 7), (3, 5), (2, 100), (3, 9)]:
+    for incarnation, sequence in [(3, 7), (3, 5), (2, 100), (4, 9)]:
         result_of(identity.remember(incarnation, sequence))
-    assert identity.seen == Seen(3, 9)
+    assert identity.seen == Seen(4, 100)
     result_of(identity.close())
     again = opened(root)
-    assert again.seen == Seen(3, 9)
+    assert again.seen == Seen(4, 100)
     result_of(again.close())
 
 
@@ -218,15 +227,15 @@ def test_a_new_incarnation_is_written_at_once_and_sequences_once_a_second(
         result_of(identity.remember(1, sequence))
     assert disk.calls == []
     result_of(identity.remember(2, 1))
-    assert written() == [2, 1]
+    assert written() == [2, 9]
     clock.advance(SEEN_SYNC_SECONDS)
-    result_of(identity.remember(2, 1))
+    result_of(identity.remember(2, 9))
     assert disk.calls == []
-    result_of(identity.remember(2, 2))
+    result_of(identity.remember(2, 10))
     assert disk.names() == ["create", "write_at", "sync", "close", "rename", "sync_directory"]
-    result_of(identity.remember(2, 3))
+    result_of(identity.remember(2, 11))
     result_of(identity.close())
-    assert written() == [2, 3]
+    assert written() == [2, 11]
 
 
 def test_every_call_of_a_new_incarnation_waits_until_it_is_written(root: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from twisted_store.core.ids import NodeId
 from twisted_store.core.striping import UNIT_BYTES
-from twisted_store.errors import NodeFailedError, NoSpaceError, StoreError
+from twisted_store.errors import NodeFailedError, NoSpaceError, StoreError, TooFewNodesError
 from twisted_store.node_client.chunk_put import ChunkPut
 
 KEPT_BYTES_MAX = UNIT_BYTES
@@ -72,7 +72,7 @@ class ChunkUpload:
             if self._kept is None:
                 raise failure
             self._put.abort()
-            self._put = self._open_put(self._replace())
+            self._put = self._open_put(self._node_instead(failure))
             try:
                 for part in self._kept:
                     await self._put.write(part)
@@ -80,3 +80,12 @@ class ChunkUpload:
                 failure = next_failure
             else:
                 return
+
+    def _node_instead(self, failure: StoreError) -> NodeId:
+        try:
+            return self._replace()
+        except TooFewNodesError as error:
+            message = f"{failure.message} No other node can take the chunk: {error.message}."
+            raise TooFewNodesError(
+                message, retry_after_seconds=error.retry_after_seconds
+            ) from failure

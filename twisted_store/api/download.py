@@ -1,11 +1,11 @@
 """The use case download: runs of bytes from the nodes, glued in order."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from twisted_store.catalog.catalog import Catalog
 from twisted_store.catalog.entries import Entry
 from twisted_store.cluster.members import Members
-from twisted_store.core.ids import ChunkId
+from twisted_store.core.ids import ChunkId, NodeId
 from twisted_store.core.striping import DATA_CHUNKS, Run, Striping
 from twisted_store.errors import (
     NodeFailedError,
@@ -28,11 +28,17 @@ def memory_bytes(size_bytes: int) -> int:
 
 
 class ObjectReader:
-    """The bytes of a range of an object, verified, in order."""
+    """The bytes of a range of an object, verified, in order; ``report`` is told who breaks off."""
 
-    def __init__(self, runs: Iterator[Run], sources: dict[int, ChunkSource]) -> None:
+    def __init__(
+        self,
+        runs: Iterator[Run],
+        sources: dict[int, ChunkSource],
+        report: Callable[[NodeId, NodeFailedError], None],
+    ) -> None:
         self._runs = runs
         self._sources = sources
+        self._report = report
         self._index = 0
         self._left_bytes = 0
 
@@ -43,7 +49,12 @@ class ObjectReader:
             if run is None:
                 return []
             self._index, self._left_bytes = run.index, run.size_bytes
-        parts = await self._sources[self._index].read(self._left_bytes)
+        source = self._sources[self._index]
+        try:
+            parts = await source.read(self._left_bytes)
+        except NodeFailedError as failure:
+            self._report(source.node_id, failure)
+            raise
         self._left_bytes -= sum(len(part) for part in parts)
         return parts
 
@@ -76,14 +87,15 @@ class Downloads:
             if (span := (striping.before(first, index), striping.before(end, index)))[0] < span[1]
         }
         sources: dict[int, ChunkSource] = {}
+        reader = ObjectReader(striping.runs(first, end), sources, self._members.failed)
         try:
             await all_of(
                 self._open_chunk(entry, index, span, sources) for index, span in spans.items()
             )
         except BaseException:
-            ObjectReader(iter(()), sources).close()
+            reader.close()
             raise
-        return ObjectReader(striping.runs(first, end), sources)
+        return reader
 
     async def current(self, name: str) -> Entry:
         """The row of that name; raises `ObjectNotFoundError`."""

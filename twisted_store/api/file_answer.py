@@ -6,7 +6,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from twisted_store.api.budget import MemoryBudget
 from twisted_store.api.download import Downloads, ObjectReader, memory_bytes
-from twisted_store.api.file_headers import describing_headers
+from twisted_store.api.file_headers import describing_headers, field_value
 from twisted_store.catalog.entries import Entry
 from twisted_store.core.conditions import Conditions
 from twisted_store.core.manifest import Manifest
@@ -32,20 +32,18 @@ class FileAnswers:
     async def answer(self, request: StreamingRequest, name: str) -> None:
         """Send the file of that name, or what the conditions of the request make of it."""
         entry = await self.downloads.current(name)
-        try:
-            await self._answer_entry(request, entry)
-        except ChunkNotFoundError as missing:
-            await self._answer_successor(request, entry, missing)
+        while True:
+            try:
+                return await self._answer_entry(request, entry)
+            except ChunkNotFoundError as missing:
+                entry = await self._successor(entry, missing)
 
-    async def _answer_successor(
-        self, request: StreamingRequest, entry: Entry, missing: ChunkNotFoundError
-    ) -> None:
+    async def _successor(self, entry: Entry, missing: ChunkNotFoundError) -> Entry:
         """A chunk is gone: the object was overwritten since its row was read, or is damaged."""
         current = await self.downloads.current(entry.manifest.name)
         if current.manifest.object_id == entry.manifest.object_id:
             raise NodeFailedError(missing.message) from missing
-        request.forget_headers()
-        await self._answer_entry(request, current)
+        return current
 
     async def _answer_entry(self, request: StreamingRequest, entry: Entry) -> None:
         manifest = entry.manifest
@@ -95,7 +93,7 @@ def _asked_range(
         return None
     if not conditions.range_applies(manifest.etag, manifest.modified_seconds):
         return None
-    return parse_range(request.getHeader("Range"), manifest.size_bytes)
+    return parse_range(field_value(request.requestHeaders, "Range"), manifest.size_bytes)
 
 
 def _set_head(request: StreamingRequest, status: int, headers: dict[str, str]) -> None:

@@ -1,8 +1,8 @@
 """What the headers of a file's requests and answers say of the file."""
 
 import base64
-import binascii
 import re
+from collections.abc import Sequence
 
 from twisted.web.http_headers import Headers
 
@@ -16,7 +16,7 @@ from twisted_store.web.dates import format_date
 CONTENT_TYPE_DEFAULT = "application/octet-stream"
 
 METADATA_BYTES_MAX = 2048
-"""All stored headers of a file together, names and values."""
+"""All stored headers of a file together, names and values, its Content-Type included."""
 
 KEPT_HEADERS = (
     "Cache-Control",
@@ -29,6 +29,7 @@ KEPT_HEADERS = (
 """Stored with a file and sent with it, besides Content-Type and ``X-Meta-*``."""
 
 _METADATA_PREFIX = "X-Meta-"
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _SHA256 = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/=]*):\s*(?:$|,)", re.IGNORECASE)
 
 
@@ -41,11 +42,14 @@ def file_to_store(name: str, size_bytes: int | None, headers: Headers) -> FileTo
     """
     if headers.hasHeader("Content-Range"):
         raise BadRequestError("A PUT with Content-Range would store a part; send the whole file.")
+    content_type = field_value(headers, "Content-Type") or CONTENT_TYPE_DEFAULT
+    kept = _kept_headers(headers)
+    _check_metadata([("Content-Type", content_type), *kept])
     return FileToStore(
         name=name,
         size_bytes=size_bytes,
-        content_type=_value(headers, "Content-Type") or CONTENT_TYPE_DEFAULT,
-        headers=_stored_headers(headers),
+        content_type=content_type,
+        headers=kept,
         conditions=parse_conditions(headers),
         digests=_expected_digests(headers),
     )
@@ -62,24 +66,37 @@ def describing_headers(manifest: Manifest) -> dict[str, str]:
     }
 
 
-def _stored_headers(headers: Headers) -> tuple[tuple[str, str], ...]:
-    kept = {name: value for name in KEPT_HEADERS if (value := _value(headers, name))}
+def field_value(headers: Headers, name: str) -> str | None:
+    """The value of a header, its lines joined (RFC 9110 section 5.3); any byte is a character."""
+    lines = headers.getRawHeaders(name.encode("latin-1"))
+    return None if lines is None else b", ".join(lines).decode("latin-1")
+
+
+def _kept_headers(headers: Headers) -> tuple[tuple[str, str], ...]:
+    kept = {name: value for name in KEPT_HEADERS if (value := field_value(headers, name))}
     for raw, _ in headers.getAllRawHeaders():
         name = raw.decode("latin-1")
         if name.startswith(_METADATA_PREFIX):
-            kept[name] = _value(headers, name) or ""
-    size_bytes = sum(len(name) + len(value) for name, value in kept.items())
+            kept[name] = field_value(headers, name) or ""
+    return tuple(sorted(kept.items()))
+
+
+def _check_metadata(fields: Sequence[tuple[str, str]]) -> None:
+    for name, value in fields:
+        # RFC 9110 section 5.5: dangerous to those who are sent them again.
+        if _CONTROL_CHARACTER.search(value) is not None:
+            raise BadRequestError(f"{name} has a control character in its value.")
+    size_bytes = sum(len(name) + len(value) for name, value in fields)
     if size_bytes > METADATA_BYTES_MAX:
         raise BadRequestError(
             f"The headers to be stored with the file have {size_bytes} bytes; at most "
             f"{METADATA_BYTES_MAX} are kept."
         )
-    return tuple(sorted(kept.items()))
 
 
 def _expected_digests(headers: Headers) -> ExpectedDigests:
-    md5 = _value(headers, "Content-MD5")
-    sha256 = _SHA256.search(_value(headers, "Repr-Digest") or "")
+    md5 = field_value(headers, "Content-MD5")
+    sha256 = _SHA256.search(field_value(headers, "Repr-Digest") or "")
     return ExpectedDigests(
         md5=None if md5 is None else _decoded("Content-MD5", md5, 16),
         sha256=None if sha256 is None else _decoded("Repr-Digest", sha256[1], 32),
@@ -89,13 +106,8 @@ def _expected_digests(headers: Headers) -> ExpectedDigests:
 def _decoded(field: str, text: str, digest_bytes: int) -> bytes:
     try:
         digest = base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one, and so is text that is not ASCII
         digest = b""
     if len(digest) != digest_bytes:
         raise BadRequestError(f"{field} is not the base64 form of {digest_bytes} bytes.")
     return digest
-
-
-def _value(headers: Headers, name: str) -> str | None:
-    lines = headers.getRawHeaders(name.encode("latin-1"))
-    return None if lines is None else b", ".join(lines).decode("latin-1")

@@ -1,5 +1,6 @@
 """The calls that nodes make."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from twisted_store.cluster.heartbeat import WIRE_FORMAT, NodeReport
 from twisted_store.cluster.members import Members
 from twisted_store.core.ids import ChunkId, NodeId
 from twisted_store.errors import BadRequestError
+from twisted_store.options import base_url
 from twisted_store.web.answers import answer_json
 from twisted_store.web.bodies import read_json_object
 from twisted_store.web.request import StreamingRequest
@@ -19,20 +21,46 @@ BODY_BYTES_MAX = 1024 * 1024
 INTERVAL_SECONDS_MAX = 5.0
 """A node is heard of at least so often."""
 
-_REPORT_KINDS = {
-    "node_id": str,
-    "url": str,
-    "zone": str,
-    "capacity_bytes": int,
-    "used_bytes": int,
-    "free_bytes": int,
-    "instance": str,
-    "version": str,
-    "wire_format": int,
-    "chunk_format": int,
-    "cluster_id": str | None,
-    "oldest_disk_call_seconds": int | float,
-    "last_sync_ok": bool,
+REPORT_TEXT_MAX = 256
+"""Longest text in a report, in characters."""
+
+_NUMBER_END = 2**63
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= REPORT_TEXT_MAX and value.isprintable()
+
+
+def _is_url(value: Any) -> bool:
+    try:
+        return _is_text(value) and bool(base_url(value))
+    except ValueError:
+        return False
+
+
+def _is_number(value: Any) -> bool:
+    """Neither what Python only counts as a number, nor what the catalog could not keep."""
+    return type(value) in (int, float) and 0 <= value < _NUMBER_END
+
+
+def _is_whole(value: Any) -> bool:
+    return type(value) is int and _is_number(value)
+
+
+_REPORT_FIELDS: dict[str, Callable[[Any], bool]] = {
+    "node_id": _is_text,
+    "url": _is_url,
+    "zone": _is_text,
+    "capacity_bytes": _is_whole,
+    "used_bytes": _is_whole,
+    "free_bytes": _is_whole,
+    "instance": _is_text,
+    "version": _is_text,
+    "wire_format": _is_whole,
+    "chunk_format": _is_whole,
+    "cluster_id": lambda value: value is None or _is_text(value),
+    "oldest_disk_call_seconds": _is_number,
+    "last_sync_ok": lambda value: isinstance(value, bool),
 }
 
 
@@ -86,7 +114,7 @@ class NodeCalls:
 
 
 def _report(fields: dict[str, Any]) -> NodeReport:
-    for name, kinds in _REPORT_KINDS.items():
-        if not isinstance(fields.get(name), kinds):
-            raise BadRequestError(f"Not a heartbeat: {name} is {fields.get(name)!r}.")
-    return NodeReport(**{name: fields[name] for name in _REPORT_KINDS})
+    for name, is_right in _REPORT_FIELDS.items():
+        if not is_right(fields.get(name)):
+            raise BadRequestError(f"Not a heartbeat: {name} is {fields.get(name)!r:.80}.")
+    return NodeReport(**{name: fields[name] for name in _REPORT_FIELDS})

@@ -35,6 +35,11 @@ class Options(RoleOptions):
     config: ApiConfig
     synopsis = "--data DIR [options]"
     listen_default = "tcp:8080:interface=127.0.0.1"
+    insecure_text = (
+        "Serve other machines, with or without a secret, although clients are not asked for "
+        "anything: whoever reaches the port can read and change everything."
+    )
+    secret_text = "Clients are not asked for it, so it does not open the api to other machines."
     optParameters = [
         [
             "durability",

@@ -44,6 +44,7 @@ class Ownership:
         current = await self._rows.find(object_ids)
         # In this order: what is overwritten in between is dying by then.
         dying = await self._rows.dying(object_ids)
+        unknown = object_ids - dying
         confirm: list[ChunkId] = []
         drop: list[ChunkId] = []
         for chunk_id in chunk_ids:
@@ -51,7 +52,7 @@ class Ownership:
             if entry is not None and _holds(entry, chunk_id.index, node_id):
                 if entry.sequence <= self._rows.synced_sequence:
                     confirm.append(chunk_id)
-            elif chunk_id.object_id in object_ids - dying and self._is_past(chunk_id):
+            elif chunk_id.object_id in unknown and self._is_past(chunk_id):
                 drop.append(chunk_id)
         return Fates(confirm, drop)
 

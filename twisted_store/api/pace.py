@@ -1,6 +1,6 @@
 """A client that sends slowly must not keep others waiting for its memory."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -27,15 +27,19 @@ class Pace:
         self._call: IDelayedCall | None = None
 
     @contextmanager
-    def kept(self) -> Iterator[None]:
-        """Measure while the context lasts."""
-        self._measure_later()
+    def kept(self, body: AsyncIterator[bytes]) -> Iterator[AsyncIterator[bytes]]:
+        """Gives ``body``, to be read while the context lasts; until then its sender had to wait."""
         try:
-            yield
+            yield self._measured(body)
         finally:
             if self._call is not None:
                 self._call.cancel()
                 self._call = None
+
+    async def _measured(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        self._measure_later()
+        async for piece in body:
+            yield piece
 
     def _measure_later(self) -> None:
         self._call = self._clock.callLater(PACE_SECONDS, self._measure)

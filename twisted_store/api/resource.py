@@ -17,12 +17,13 @@ from twisted_store.api.upload import FileToStore, Uploads
 from twisted_store.api.views import explain_view, file_view, nodes_view, page_view, readiness_view
 from twisted_store.catalog.catalog import Catalog
 from twisted_store.catalog.listing import LIST_MAX
+from twisted_store.cluster.marks import MarkDelivery
 from twisted_store.cluster.members import Members
 from twisted_store.core.durability import Durability
 from twisted_store.core.ids import parse_node_id
 from twisted_store.core.manifest import SCHEME_PLAIN
 from twisted_store.core.names import parse_name
-from twisted_store.errors import BadRequestError
+from twisted_store.errors import BadRequestError, CatalogRolledBackError
 from twisted_store.web.answers import answer_errors, answer_json
 from twisted_store.web.conditional import format_etag, parse_conditions
 from twisted_store.web.multipart import file_part
@@ -42,6 +43,7 @@ class ApiResource:
     members: Members
     uploads: Uploads
     file_answers: FileAnswers
+    marks: MarkDelivery
     node_calls: NodeCalls
     upload_budget: MemoryBudget
     clock: IReactorTime
@@ -86,6 +88,8 @@ class ApiResource:
         """The upload of the first system: a form whose part ``file`` has a file name."""
         part = await file_part(request.requestHeaders, request.body or _no_body())
         name = parse_name(part.filename.encode())
+        # It places the part in the form, and is nothing to send with the file.
+        part.headers.removeHeader("Content-Disposition")
         conditions = parse_conditions(request.requestHeaders)
         file = replace(file_to_store(name, None, part.headers), conditions=conditions)
         await self._store(request, file, part.body)
@@ -125,6 +129,10 @@ class ApiResource:
     async def ready(self, request: StreamingRequest) -> None:
         """Whether files can be stored now, with reasons."""
         view = readiness_view(self.members.status())
+        view["reasons"] += [
+            {"code": CatalogRolledBackError.code, "message": refusal}
+            for refusal in self.marks.refusals.values()
+        ]
         answer_json(request, 200 if view["ready"] else 503, view)
 
     @app.route("/nodes/<node_id>/heartbeat", methods=["POST"])
@@ -140,8 +148,8 @@ class ApiResource:
     async def _store(
         self, request: StreamingRequest, file: FileToStore, body: AsyncIterator[bytes]
     ) -> None:
-        with Pace(request, self.upload_budget, self.clock).kept():
-            stored = await self.uploads.put(file, body)
+        with Pace(request, self.upload_budget, self.clock).kept(body) as paced:
+            stored = await self.uploads.put(file, paced)
         headers = {"ETag": format_etag(stored.manifest.etag)}
         status = 200 if stored.replaced else 201
         answer_json(request, status, file_view(stored.manifest), headers)

@@ -35,6 +35,11 @@ from twisted_store.web.site import StreamingSite
 
 __all__ = ["Options", "build", "makeService"]
 
+_OPEN_TO_CLIENTS = (
+    "and clients are not asked for anything, whether there is a secret or not: listen on "
+    "127.0.0.1, or say --insecure."
+)
+
 log = Logger()
 
 
@@ -58,8 +63,11 @@ class ApiService(Service):
             urls = self.server.start()
         except StartupError as error:
             raise SystemExit(f"storeapi: {error.message}") from error
-        if self.config.insecure and self.config.secret is None:
-            log.warn("--insecure: whoever reaches the port can read and change everything")
+        if self.config.insecure:
+            log.warn(
+                "--insecure: clients are not asked for anything, whoever reaches the port can read "
+                "and change everything"
+            )
         for loop in self.loops:
             loop.start()
         self.seams.announce(
@@ -111,7 +119,13 @@ def build(config: ApiConfig, seams: Seams) -> IService:
         catalog=catalog,
         members=members,
         client=client,
-        server=Server(site, config.listen, seams.listen, seams.clock, config.insecure),
+        server=Server(
+            site,
+            config.listen,
+            seams.listen,
+            seams.clock,
+            objection="" if config.insecure else _OPEN_TO_CLIENTS,
+        ),
         loops=(
             Loop(seams.clock, seams.random, members.tick, TICK_SECONDS),
             Loop(seams.clock, seams.random, marks.run_round, TICK_SECONDS),
@@ -188,6 +202,7 @@ def _resource(
             seams.clock,
             config.client_timeout_seconds,
         ),
+        marks=marks,
         node_calls=NodeCalls(
             members,
             Ownership(catalog, in_flight),

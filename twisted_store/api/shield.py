@@ -7,6 +7,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from twisted_store.errors import StoreError
+
 T = TypeVar("T")
 
 log = Logger()
@@ -21,10 +23,12 @@ def shielded(work: Coroutine[Any, Any, T]) -> "Deferred[T]":
             waiting.callback(result)
 
     def failed(failure: Failure) -> None:
-        if waiting.called:
-            log.failure("Nobody waited for this any more", failure)
-        else:
+        if not waiting.called:
             waiting.errback(failure)
+        elif failure.check(StoreError):
+            log.info("nobody waited any more to hear: {reason}", reason=failure.value)
+        else:
+            log.failure("nobody waited any more for what failed", failure)
 
     Deferred.fromCoroutine(work).addCallbacks(succeeded, failed)
     return waiting

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from twisted_store.api.budget import MemoryBudget
 from twisted_store.api.digests import BodyDigests, ExpectedDigests
+from twisted_store.api.gathering import gathered
 from twisted_store.api.in_flight import InFlight
 from twisted_store.api.shield import shielded
 from twisted_store.api.transfer import ChunkSizes, Transfer, Transfers
@@ -148,7 +149,7 @@ class Uploads:
             cutter = SizedCutter(Striping(draft.size_bytes, draft.unit_bytes))
         digests = BodyDigests(file.digests)
         size_bytes = 0
-        async for piece in body:
+        async for piece in gathered(body):
             size_bytes += len(piece)
             self._check_size(size_bytes)
             digests.update(piece)

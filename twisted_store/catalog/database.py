@@ -52,7 +52,10 @@ class DatabaseOpener(Protocol):
 
 def open_sqlite(path: Path, read_only: bool) -> Database:
     """The opener of the product; satisfies `DatabaseOpener`."""
-    mode = "ro" if read_only else "rwc"
+    if not read_only:
+        # SQLite would let everybody read it; the files that it adds take after this one.
+        path.touch(0o600)
+    mode = "ro" if read_only else "rw"
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,

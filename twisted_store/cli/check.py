@@ -1,6 +1,6 @@
 """`twisted-store check`: the test of a store that runs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 import click
@@ -27,19 +27,46 @@ class Finding:
     verdict: str
 
 
+def _node_headers(
+    _context: click.Context, _parameter: click.Parameter, path: str | None
+) -> dict[str, str]:
+    """The headers that nodes ask for, by the file that holds the secret."""
+    if path is None:
+        return {}
+    # Not above: they bring Twisted, which takes longer to import than most commands to run.
+    from twisted_store.options import secret_file
+    from twisted_store.web.secret import secret_headers
+
+    try:
+        return secret_headers(secret_file(path))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
 @click.command()
 @click.argument("url", envvar="TWISTED_STORE_URL", default=f"http://127.0.0.1:{API_PORT}")
+@click.option(
+    "--secret-file",
+    "node_headers",
+    envvar="TWISTED_STORE_SECRET_FILE",
+    show_envvar=True,
+    metavar="FILE",
+    callback=_node_headers,
+    help="Where the secret of the cluster is, if it has one: its nodes ask for it.",
+)
 @json_option
 @quiet_option
 @click.pass_context
-def check(context: click.Context, url: str, as_json: bool, quiet: bool) -> None:
+def check(
+    context: click.Context, url: str, node_headers: dict[str, str], as_json: bool, quiet: bool
+) -> None:
     """
     Test the store that runs at URL.
 
     Files of telling sizes are stored, read back, compared, and their chunks looked for on the nodes
     themselves. Nothing is left behind. The exit status is 0 if all is well, else 1.
     """
-    findings = examine(url, quiet=quiet)
+    findings = examine(url, node_headers, quiet=quiet)
     well = all(finding.verdict != FAILED for finding in findings)
     rows = [(finding.what, finding.figure, finding.verdict) for finding in findings]
     result = {"url": url, "ok": well, "checks": [asdict(finding) for finding in findings]}
@@ -47,7 +74,13 @@ def check(context: click.Context, url: str, as_json: bool, quiet: bool) -> None:
     context.exit(ExitStatus.OK if well else ExitStatus.FAILED)
 
 
-def examine(url: str, *, large_bytes: int = LARGE_BYTES, quiet: bool = True) -> list[Finding]:
+def examine(
+    url: str,
+    node_headers: Mapping[str, str],
+    *,
+    large_bytes: int = LARGE_BYTES,
+    quiet: bool = True,
+) -> list[Finding]:
     """Make all checks, with files as large as ``large_bytes``, if the store is ready for them."""
     with StoreClient(url) as client:
         readiness, before = client.readiness(), client.cluster()
@@ -59,7 +92,7 @@ def examine(url: str, *, large_bytes: int = LARGE_BYTES, quiet: bool = True) -> 
     moved_bytes = sum(check.moved_bytes for check in checks)
     with (
         progress("checking", moved_bytes, quiet=quiet) as advance,
-        Trial(url, advance) as trial,
+        Trial(url, advance, node_headers) as trial,
     ):
         try:
             findings.extend(_findings(checks, trial))

@@ -2,7 +2,7 @@
 
 import functools
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, cast
@@ -41,18 +41,18 @@ def files_path(name: str, collection: str = "files") -> str:
 
 class StoreClient:
     """
-    The api at ``url``, for use by one or more threads.
+    The api at ``url``, for use by one or more threads; ``headers`` go with each call.
 
     Every call raises a `CommandError` if the answer is an error, or if there is none.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
         self.url = url
         try:
             self._http = httpx.Client(
                 base_url=url,
                 timeout=TIMEOUT,
-                headers={"Accept-Encoding": "identity"},
+                headers={"Accept-Encoding": "identity"} | dict(headers or {}),
                 verify=_trusted_certificates(),
             )
         except httpx.InvalidURL as error:

@@ -25,7 +25,7 @@ LOOK_SECONDS = 0.2
 )
 @click.option(
     "--data",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, resolve_path=True, path_type=Path),
     default="./data",
     show_default=True,
     help="Where everything is kept; the next demo finds it there.",

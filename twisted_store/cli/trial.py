@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -37,13 +37,17 @@ class Trial:
     """
     Files in one store under a prefix of their own, all gone after `clean`.
 
-    ``advance`` is told of the bytes that went either way.
+    ``advance`` is told of the bytes that went either way. ``node_headers`` go with calls of nodes,
+    and with no others.
     """
 
-    def __init__(self, url: str, advance: Callable[[int], None]) -> None:
+    def __init__(
+        self, url: str, advance: Callable[[int], None], node_headers: Mapping[str, str]
+    ) -> None:
         self.client = StoreClient(url)
         self.prefix = f"{PREFIX}{secrets.token_hex(8)}/"
         self._advance = advance
+        self._node_headers = node_headers
         self._touched: set[str] = set()
         self._unanswered: set[str] = set()
         self._nodes: dict[str, StoreClient] = {}
@@ -106,7 +110,7 @@ class Trial:
     def node(self, url: str) -> StoreClient:
         """For calls of the node itself."""
         if url not in self._nodes:
-            self._nodes[url] = StoreClient(url)
+            self._nodes[url] = StoreClient(url, self._node_headers)
         return self._nodes[url]
 
     def clean(self) -> int:

@@ -4,13 +4,13 @@ from collections import defaultdict, deque
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
 from twisted.logger import Logger
 
 from twisted_store.core.ids import ChunkId, NodeId, ObjectId
 from twisted_store.core.peer import Marks, Peer
 from twisted_store.core.versions import DeadVersion, Version
-from twisted_store.errors import StoreError
+from twisted_store.errors import CatalogRolledBackError, StoreError
 
 CONFIRMS_WAITING_MAX = 10_000
 """Objects whose confirm waits to be sent; those beyond it are asked about by their nodes."""
@@ -75,10 +75,12 @@ class MarkDelivery:
     The chunks of a version are declared dead only after all nodes of its successor have confirmed
     theirs, which they do once these are synced: so nothing old is reclaimed before its replacement
     is safe (promise P2). A dead version leaves the outbox when all its nodes know. The confirm of a
-    new object is sent once: a node that missed it asks.
+    new object is sent once: a node that missed it asks. ``refusals`` has, by node, what those say
+    that have seen a later catalog than this one.
     """
 
     def __init__(self, outbox: Outbox, nodes: MarkTaker, addresses: Addresses) -> None:
+        self.refusals: dict[NodeId, str] = {}
         self._outbox = outbox
         self._nodes = nodes
         self._addresses = addresses
@@ -127,12 +129,15 @@ class MarkDelivery:
                 for index, node_id in enumerate(version.placement):
                     if node_id is not None:
                         by_node[node_id][kind].append(ChunkId(version.object_id, index))
-        told = await gatherResults(
-            [
-                Deferred.fromCoroutine(self._tell_node(node_id, *chunk_ids))
-                for node_id, chunk_ids in by_node.items()
-            ]
-        )
+        calls = [
+            Deferred.fromCoroutine(self._tell_node(node_id, *chunk_ids))
+            for node_id, chunk_ids in by_node.items()
+        ]
+        try:
+            told = await gatherResults(calls, consumeErrors=True)
+        except FirstError as error:
+            error.subFailure.raiseException()
+            raise
         return _Heard(dict(each for each in told if each is not None))
 
     async def _tell_node(
@@ -147,10 +152,13 @@ class MarkDelivery:
         except CancelledError:
             raise
         except StoreError as error:
+            if isinstance(error, CatalogRolledBackError):
+                self.refusals[node_id] = error.message
             log.info(
                 "node {node_id} took no marks: {reason}", node_id=node_id, reason=error.message
             )
             return None
+        self.refusals.pop(node_id, None)
         for chunk_id in missing:
             log.warn(
                 "node {node_id} cannot confirm chunk {chunk_id}: it does not hold it safely",

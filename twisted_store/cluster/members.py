@@ -93,6 +93,7 @@ class Members:
         self._members = {member.peer.node_id: member for member in known}
         self._prober = prober
         self._remember = remember
+        self._remembered = {member.peer.node_id: _identity(member) for member in known}
         self._monotonic = monotonic
         self._observed = ObservedTime(TICK_SECONDS, monotonic())
         self._placer = Placer(random)
@@ -116,8 +117,9 @@ class Members:
         known = self._members.get(report.node_id)
         member = self._updated(known, report)
         self._put(member)
-        if known is None or _identity(known) != _identity(member):
+        if self._remembered.get(report.node_id) != _identity(member):
             await self._remember(member)
+            self._remembered[report.node_id] = _identity(member)
         if member.health.doubt:
             await self._probe(report.node_id)
         return self._verdict(self._members[report.node_id])
@@ -144,7 +146,7 @@ class Members:
         """The node failed on the data path: no chunks for it until a probe finds it well."""
         member = self._members[node_id]
         if isinstance(failure, NoSpaceError):
-            self._put(replace(member, reported_bytes=member.capacity_bytes))
+            self._put(replace(member, reported_bytes=member.capacity_bytes, stored_bytes=0))
             return
         self._put(replace(member, health=member.health.failed(failure.message)))
         if not member.health.doubt:

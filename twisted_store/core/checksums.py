@@ -17,19 +17,27 @@ Buffer = bytes | bytearray | memoryview
 """What holds bytes; passed on without a copy wherever it goes."""
 
 
+_BLOCK_NUMBER = struct.Struct(">I")
+
+
 def crc32c(buffer: Buffer, value: int = 0) -> int:
     """CRC32C of ``buffer``, going on from ``value``."""
     return _crc32c(buffer, value)
 
 
-def block_seed(chunk_id: ChunkId, block_number: int) -> int:
+def chunk_seed(chunk_id: ChunkId) -> int:
+    """What the seeds of the chunk's blocks start from."""
+    return _crc32c(chunk_id.packed)
+
+
+def block_seed(chunk_seed: int, block_number: int) -> int:
     """What the checksum of that block starts from."""
-    return _crc32c(struct.pack(">I", block_number), _crc32c(chunk_id.packed))
+    return _crc32c(_BLOCK_NUMBER.pack(block_number), chunk_seed)
 
 
 def block_checksum(chunk_id: ChunkId, block_number: int, *buffers: Buffer) -> int:
     """The checksum of the block whose bytes are ``buffers``, end to end."""
-    value = block_seed(chunk_id, block_number)
+    value = block_seed(chunk_seed(chunk_id), block_number)
     for buffer in buffers:
         value = _crc32c(buffer, value)
     return value

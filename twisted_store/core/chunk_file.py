@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from twisted_store.core.checksums import (
     BLOCK_BYTES,
     Buffer,
-    block_checksum,
     block_count,
+    block_seed,
+    chunk_seed,
     crc32c,
 )
 from twisted_store.core.frames import MANIFEST_BYTES_MAX
@@ -142,10 +143,11 @@ def verify_blocks(
         raise FormatError(f"{count} blocks of chunk {chunk_id} lack checksums.")
     view = memoryview(blocks)
     checksums = struct.unpack(f">{count}I", packed_checksums)
+    seed = chunk_seed(chunk_id)
     for position, checksum in enumerate(checksums):
         start = position * BLOCK_BYTES
         block = view[start : start + BLOCK_BYTES]
-        if block_checksum(chunk_id, first_block + position, block) != checksum:
+        if crc32c(block, block_seed(seed, first_block + position)) != checksum:
             raise ChecksumError(f"Block {first_block + position} of chunk {chunk_id} is damaged.")
     return checksums
 

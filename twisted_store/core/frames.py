@@ -12,7 +12,14 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from twisted_store.core.checksums import BLOCK_BYTES, Buffer, block_count, block_seed, crc32c
+from twisted_store.core.checksums import (
+    BLOCK_BYTES,
+    Buffer,
+    block_count,
+    block_seed,
+    chunk_seed,
+    crc32c,
+)
 from twisted_store.core.ids import ChunkId
 from twisted_store.errors import ChecksumError, FormatError
 
@@ -74,9 +81,9 @@ class BlockChecksums:
     """Checksums of a chunk's blocks, computed as the bytes come."""
 
     def __init__(self, chunk_id: ChunkId, first_block: int) -> None:
-        self._chunk_id = chunk_id
+        self._seed = chunk_seed(chunk_id)
         self._block = first_block
-        self._value = block_seed(chunk_id, first_block)
+        self._value = block_seed(self._seed, first_block)
         self.room = BLOCK_BYTES
 
     def update(self, part: memoryview) -> None:
@@ -88,7 +95,7 @@ class BlockChecksums:
         """The block's checksum; what comes next belongs to the next block."""
         value = self._value
         self._block += 1
-        self._value = block_seed(self._chunk_id, self._block)
+        self._value = block_seed(self._seed, self._block)
         self.room = BLOCK_BYTES
         return value
 

@@ -13,6 +13,9 @@ SCHEME_PLAIN = "5+0"
 ETAG_PLACEHOLDER = "0" * 64
 """Stands in for a digest not known yet, so that the encoded length is."""
 
+FORMAT = 1
+"""Raised when readers of the one before could not make sense of a manifest any more."""
+
 _CANONICAL = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
@@ -42,15 +45,24 @@ class Manifest:
 
     def encode(self) -> bytes:
         """Canonical JSON in UTF-8: the same manifest always gives the same bytes."""
-        return _CANONICAL.encode({name: getattr(self, name) for name in _FIELDS}).encode()
+        values = {name: getattr(self, name) for name in _FIELDS}
+        return _CANONICAL.encode({"format": FORMAT, **values}).encode()
 
     @classmethod
     def decode(cls, encoded: bytes) -> Self:
-        """Raise `FormatError` unless ``encoded`` is a manifest."""
+        """
+        Raise `FormatError` unless ``encoded`` is a manifest of this format.
+
+        Fields that are not known here are passed over.
+        """
         try:
             values = json.loads(encoded)
+            if values["format"] != FORMAT:
+                raise FormatError(
+                    f"The manifest has format {values['format']}, this version knows {FORMAT}."
+                )
             values["headers"] = tuple((name, value) for name, value in values["headers"])
-            return cls(**values)
+            return cls(**{name: values[name] for name in _FIELDS})
         except (ValueError, TypeError, KeyError) as error:
             raise FormatError(f"Not a manifest: {error}.") from error
 

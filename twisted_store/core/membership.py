@@ -61,7 +61,8 @@ class NodeHealth:
 
     def failed(self, reason: str) -> "NodeHealth":
         """After a failure on the data path, which makes the node suspect at once."""
-        return replace(self, doubt=reason)
+        # A message is a sentence, a reason becomes a part of one.
+        return replace(self, doubt=reason.removesuffix("."))
 
     def probed(self) -> "NodeHealth":
         """After a successful probe; it is no heartbeat, so a silent node stays suspect."""

@@ -1,7 +1,7 @@
 """Orders of the api that move chunks on in their life, obeyed only if its catalog is not older."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from twisted_store.core.ids import ChunkId
@@ -22,23 +22,26 @@ class Marking:
         """
         Confirm and bury; durable when this returns. Gives what could not be.
 
-        Raises `CatalogRolledBackError` when this node was called with later commits before.
+        Raises `CatalogRolledBackError` when this node was called with a later incarnation, or with
+        later commits, before.
         """
-        self._check(Seen(marks.incarnation, marks.sequence), self.identity.seen)
+        self._check(Seen(marks.incarnation, marks.sequence))
         await self.identity.remember(marks.incarnation, marks.sequence)
         return await self.store.mark(marks.confirm, marks.dead)
 
     async def discard(self, chunk_id: ChunkId, incarnation: int) -> None:
         """Remove a provisional chunk whose upload failed in the api's ``incarnation``."""
-        self._check(Seen(incarnation), Seen(self.identity.seen.incarnation))
+        self._check(replace(self.identity.seen, incarnation=incarnation))
         await self.store.discard(chunk_id)
 
-    def _check(self, caller: Seen, seen: Seen) -> None:
-        if caller < seen:
+    def _check(self, caller: Seen) -> None:
+        seen = self.identity.seen
+        if caller.raised(seen.incarnation, seen.sequence) != caller:
             raise CatalogRolledBackError(
-                f"Node {self.identity.node_id} has seen commit {seen.sequence} of incarnation "
-                f"{seen.incarnation}, this call comes from {caller.sequence} of "
-                f"{caller.incarnation}: the api's catalog is older than the chunks."
+                f"Node {self.identity.node_id} has seen incarnation {seen.incarnation} and commit "
+                f"{seen.sequence} of the catalog, this call comes from incarnation "
+                f"{caller.incarnation} and commit {caller.sequence}: the api's catalog is older "
+                "than the chunks."
             )
 
 

@@ -47,6 +47,11 @@ class Options(RoleOptions):
     config: NodeConfig
     synopsis = "--data DIR --api URL [options]"
     listen_default = "tcp:8101:interface=127.0.0.1"
+    insecure_text = (
+        "Serve other machines although there is no secret to ask them for: whoever reaches the "
+        "port can read and change everything."
+    )
+    secret_text = "Without it a node serves its own machine only."
     optParameters = [
         ["api", None, None, "Report to the api at this URL, like http://127.0.0.1:8080. Required."],
         [

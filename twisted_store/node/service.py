@@ -39,6 +39,11 @@ The api watches over its own clients. A slow one leaves the connection to a node
 bytes of other nodes pass, for minutes on a thin line; an api that is gone closes its connections.
 """
 
+_NO_SECRET = (
+    "and there is no secret to ask them for: give --secret-file, listen on 127.0.0.1, or say "
+    "--insecure."
+)
+
 log = Logger()
 
 
@@ -155,8 +160,8 @@ def _server(config: NodeConfig, seams: Seams, resource: NodeResource) -> Server:
         CLIENT_TIMEOUT_SECONDS,
         tails=(),
     )
-    open_to_all = config.insecure or config.secret is not None
-    return Server(site, config.listen, seams.listen, seams.clock, open_to_all)
+    objection = _NO_SECRET if config.secret is None and not config.insecure else ""
+    return Server(site, config.listen, seams.listen, seams.clock, objection)
 
 
 def _loops(
@@ -186,7 +191,7 @@ def _loops(
 def _reachable(url: str) -> str:
     """The URL, if others can reach this node there; raises `StartupError`."""
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or _is_wildcard(parts.hostname or ""):
+    if parts.scheme != "http" or _is_wildcard(parts.hostname or ""):
         raise StartupError(
             f"The api cannot reach this node at {url}: say where it can, --advertise "
             "http://HOST:PORT."

@@ -21,7 +21,7 @@ class QueuedBody:
     Sends what it is given, in order, as fast as the connection takes it.
 
     ``length`` in bytes, or `UNKNOWN_LENGTH`. ``on_progress`` is called whenever the connection took
-    all that was queued, and when it stops taking anything.
+    some of what was queued or all of it, and when it stops taking anything.
     """
 
     def __init__(self, length: int | str, on_progress: Callable[[], None] = _nothing) -> None:
@@ -81,12 +81,12 @@ class QueuedBody:
         consumer = self._consumer
         if consumer is None or self._stopped:
             return
+        if self._queue and self._paused:
+            return
         while self._queue and not self._paused:
             piece = self._queue.popleft()
             self.queued_bytes -= len(piece)
             consumer.write(piece)
-        if self._queue:
-            return
-        if self.ended and not self._finished.called:
+        if self.ended and not self._queue and not self._finished.called:
             self._finished.callback(None)
         self._on_progress()

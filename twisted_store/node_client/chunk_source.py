@@ -34,7 +34,7 @@ class ChunkSource(Protocol):
         clock: IReactorTime,
         stall_seconds: float,
     ) -> None:
-        self._node_id = node_id
+        self.node_id = node_id
         self._decoder = decoder
         self._skip_bytes = skip_bytes
         self._watchdog = Watchdog(clock, stall_seconds, self._stalled)
@@ -90,7 +90,7 @@ class ChunkSource(Protocol):
         try:
             piece = await anext(self._stream)
         except StopAsyncIteration:
-            raise NodeFailedError(f"Node {self._node_id} sent too few bytes.") from None
+            raise NodeFailedError(f"Node {self.node_id} sent too few bytes.") from None
         finally:
             self._watchdog.rest()
         for event in self._decoder.feed(piece):
@@ -109,4 +109,4 @@ class ChunkSource(Protocol):
         self.close()
 
     def _failure(self, reason: str) -> Failure:
-        return Failure(NodeFailedError(f"Node {self._node_id} broke off: {reason}"))
+        return Failure(NodeFailedError(f"Node {self.node_id} broke off: {reason}"))

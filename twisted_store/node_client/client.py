@@ -17,7 +17,7 @@ from twisted_store.core.durability import Durability
 from twisted_store.core.frames import MEDIA_TYPE, FrameDecoder, framed_bytes
 from twisted_store.core.ids import ChunkId
 from twisted_store.core.peer import NODE_ID_HEADER, Marks, Peer
-from twisted_store.errors import NodeFailedError
+from twisted_store.errors import BadRequestError, NodeFailedError
 from twisted_store.node_client.answers import node_failure, raise_unless, read_json
 from twisted_store.node_client.body import QueuedBody
 from twisted_store.node_client.chunk_put import ChunkPut
@@ -112,7 +112,10 @@ class NodeClient:
             "dead": [str(chunk_id) for chunk_id in marks.dead],
         }
         answer = await self._call(peer, "POST", f"{peer.url}/chunks/marks", {}, body)
-        return frozenset(ChunkId.parse(text) for text in answer["missing"]["confirm"])
+        try:
+            return frozenset(ChunkId.parse(text) for text in answer["missing"]["confirm"])
+        except (KeyError, TypeError, BadRequestError) as error:
+            raise NodeFailedError(f"Node {peer.node_id} answered marks with {answer}.") from error
 
     async def probe(self, peer: Peer) -> dict[str, Any]:
         """What the node says of its health; raises `NodeFailedError` unless it is ready."""

@@ -2,6 +2,7 @@
 
 import errno
 import posixpath
+from collections import defaultdict
 from collections.abc import Sequence
 
 from twisted_store.core.checksums import Buffer
@@ -44,6 +45,7 @@ class MemoryDisk:
     def __init__(self, total_bytes: int) -> None:
         self._total_bytes = total_bytes
         self._directories: dict[str, dict[str, bytearray]] = {"/": {}}
+        self._inner: dict[str, list[str]] = defaultdict(list)
         self._locked: set[str] = set()
 
     def create(self, path: str) -> DiskFile:
@@ -79,15 +81,14 @@ class MemoryDisk:
     def entries(self, path: str) -> list[DirectoryEntry]:
         """Files and directories."""
         files = [DirectoryEntry(name, len(held)) for name, held in self._listed(path).items()]
-        inner = [
-            each for each in self._directories if each != "/" and posixpath.dirname(each) == path
-        ]
-        return files + [DirectoryEntry(posixpath.basename(each), 0) for each in inner]
+        return files + [DirectoryEntry(name, 0) for name in self._inner[path]]
 
     def make_directory(self, path: str) -> None:
         """Nothing happens when it is there."""
         self._listed(posixpath.dirname(path))
-        self._directories.setdefault(path, {})
+        if path not in self._directories:
+            self._directories[path] = {}
+            self._inner[posixpath.dirname(path)].append(posixpath.basename(path))
 
     def sync_directory(self, path: str) -> None:
         """Nothing is ever lost here."""

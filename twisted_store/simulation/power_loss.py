@@ -10,11 +10,12 @@ a sector what was not written is not touched.
 
 import posixpath
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
 
+from twisted_store.simulation.chances import EVERYTHING, Chance, ContentChange, NameChange
 from twisted_store.simulation.disk import MemoryDisk
 from twisted_store.simulation.recording import (
     Created,
@@ -28,86 +29,8 @@ from twisted_store.simulation.recording import (
     Written,
 )
 
-SECTOR_BYTES = 512
-
 Image = Mapping[str, bytes | None]
 """What stands on a disk: the bytes of each file by its path, None for a directory."""
-
-NameChange = Created | Renamed | Removed
-ContentChange = Written | Resized
-
-
-class Chance(Protocol):
-    """Decides what of the unsynced changes is there after the power loss."""
-
-    def names(self, changes: Sequence[NameChange]) -> Iterable[NameChange]:
-        """Those of the changes to one directory that are there."""
-
-    def content(self, changes: Sequence[ContentChange]) -> Iterable[ContentChange]:
-        """What is there of the changes to one file, in the order in which it arrived."""
-
-
-class Nothing:
-    """What was not synced is gone."""
-
-    def names(self, _: Sequence[NameChange]) -> Iterable[NameChange]:
-        """None of them."""
-        return ()
-
-    def content(self, _: Sequence[ContentChange]) -> Iterable[ContentChange]:
-        """None of them."""
-        return ()
-
-
-class Everything:
-    """All is there, as after the end of all processes that leaves the machines alive."""
-
-    def names(self, changes: Sequence[NameChange]) -> Iterable[NameChange]:
-        """All of them."""
-        return changes
-
-    def content(self, changes: Sequence[ContentChange]) -> Iterable[ContentChange]:
-        """All of them."""
-        return changes
-
-
-class Mixture:
-    """Some of it is there; how much at all differs from mixture to mixture."""
-
-    def __init__(self, random: Random) -> None:
-        self._random = random
-        self._share = random.choice([0.1, 0.5, 0.9])
-
-    def names(self, changes: Sequence[NameChange]) -> Iterable[NameChange]:
-        """Of each file those up to one of them."""
-        lost: set[int] = set()
-        for change in changes:
-            if change.file not in lost and self._random.random() < self._share:
-                yield change
-            else:
-                lost.add(change.file)
-
-    def content(self, changes: Sequence[ContentChange]) -> Iterable[ContentChange]:
-        """Parts of them, shuffled."""
-        arrived = [part for change in changes for part in self._arrived(change)]
-        self._random.shuffle(arrived)
-        return arrived
-
-    def _arrived(self, change: ContentChange) -> Iterator[ContentChange]:
-        whole = self._random.random() < self._share
-        if whole:
-            yield change
-        elif isinstance(change, Written):
-            torn, longer = self._random.random() < 0.5, self._random.random() < 0.5
-            if torn:
-                yield from (each for each in _sectors(change) if self._random.random() < 0.5)
-            if longer:
-                end = change.offset + len(change.payload)
-                yield Resized(change.path, change.file, end)
-
-
-NOTHING: Chance = Nothing()
-EVERYTHING: Chance = Everything()
 
 
 @dataclass(slots=True)
@@ -215,9 +138,9 @@ class PowerLoss:
         if isinstance(event.effect, Effect):
             self._disks[event.machine].happen(event.effect)
 
-    def images(self, chance: Chance) -> dict[str, Image]:
-        """What a power loss of all machines now may leave, by machine."""
-        return {machine: disk.image(chance) for machine, disk in self._disks.items()}
+    def images(self, draw: Callable[[], Chance]) -> dict[str, Image]:
+        """What a power loss of all machines now may leave, by machine; each draws its chance."""
+        return {machine: disk.image(draw()) for machine, disk in self._disks.items()}
 
     def files(self, machine: str) -> dict[str, int]:
         """The files and directories of a machine by their paths, as its processes see them now."""
@@ -256,12 +179,3 @@ def _changed(content: bytes, changes: Iterable[ContentChange]) -> bytes:
         elif isinstance(change, Resized):
             del changed[change.size_bytes :]
     return bytes(changed)
-
-
-def _sectors(written: Written) -> Iterator[Written]:
-    """The same bytes, cut where sectors of the file end."""
-    start, payload = written.offset, written.payload
-    while payload:
-        size_bytes = SECTOR_BYTES - start % SECTOR_BYTES
-        yield Written(written.path, written.file, start, payload[:size_bytes])
-        start, payload = start + size_bytes, payload[size_bytes:]

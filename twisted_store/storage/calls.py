@@ -70,7 +70,8 @@ class DiskCalls:
     @property
     def oldest_seconds(self) -> float:
         """Age of the oldest call under way, 0 when there is none."""
-        return self._monotonic() - next(iter(self._started.values()), self._monotonic())
+        oldest = next(iter(self._started.values()), None)
+        return 0.0 if oldest is None else self._monotonic() - oldest
 
     def run(
         self, call: Callable[[], T], unwanted: Callable[[T], object] | None = None

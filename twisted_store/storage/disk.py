@@ -165,9 +165,9 @@ class OsDisk:
         return found
 
     def make_directory(self, path: str) -> None:
-        """``mkdir``."""
+        """``mkdir``; open to its owner only."""
         try:
-            os.mkdir(path)
+            os.mkdir(path, 0o700)
         except FileExistsError:
             if not os.path.isdir(path):
                 raise

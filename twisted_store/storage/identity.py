@@ -2,14 +2,14 @@
 Whose data directory this is: `node.json`, `seen.json` and the lock.
 
 `node.json` holds the role, the node's id, its cluster once it has one, and the version of the
-format. `seen.json` holds the highest api incarnation and commit sequence that this node was called
-with: an api that comes with less has an older catalog than this node's chunks.
+format. `seen.json` holds the highest api incarnation and the highest commit sequence that this node
+was called with: an api that comes with less of either has an older catalog than this node's chunks.
 """
 
 import json
 import posixpath
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from random import Random
@@ -43,12 +43,20 @@ class Identity:
     format_version: int = FORMAT_VERSION
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Seen:
-    """A moment in the life of the catalog."""
+    """
+    How far the catalog is, by two numbers that never go down.
+
+    Neither is enough: a copy that is put back begins a new incarnation, and has fewer commits.
+    """
 
     incarnation: int = 0
     sequence: int = 0
+
+    def raised(self, incarnation: int, sequence: int) -> "Seen":
+        """The higher one of each."""
+        return Seen(max(self.incarnation, incarnation), max(self.sequence, sequence))
 
 
 class NodeIdentity:
@@ -107,7 +115,7 @@ class NodeIdentity:
 
     async def remember(self, incarnation: int, sequence: int) -> None:
         """Take note of a call of the api; a new incarnation is on the disk when this returns."""
-        self._seen = max(self._seen, Seen(incarnation, sequence))
+        self._seen = self._seen.raised(incarnation, sequence)
         due = self._monotonic() - self._written_seconds >= SEEN_SYNC_SECONDS
         if due or self._seen.incarnation > self._written.incarnation:
             await self._lane.run(self._write_seen)
@@ -164,7 +172,7 @@ class NodeIdentity:
 
     def _write_seen(self) -> None:
         seen = self._seen
-        if seen > self._written:
+        if seen != self._written:
             self._write(SEEN_NAME, asdict(seen))
             self._written, self._written_seconds = seen, self._monotonic()
 
@@ -175,11 +183,17 @@ class NodeIdentity:
 
 def make_directory(disk: Disk, path: str) -> None:
     """Make a directory and those above it, so that they survive a power loss. Blocking."""
+    above = posixpath.dirname(path) or "."
     if disk.size_bytes(path) is None:
-        above = posixpath.dirname(path) or "."
-        make_directory(disk, above)
+        if disk.size_bytes(above) is None:
+            make_directory(disk, above)
         disk.make_directory(path)
         disk.sync_directory(above)
+    else:
+        # It may have been made just before the last process was killed; not by us where we may not
+        # even look.
+        with suppress(PermissionError):
+            disk.sync_directory(above)
 
 
 def read_file(disk: Disk, path: str) -> bytes | None:

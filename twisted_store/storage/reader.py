@@ -27,8 +27,8 @@ from twisted_store.storage.disk import DiskFile
 
 T = TypeVar("T")
 
-READ_BLOCKS_MAX = 8
-"""So many blocks, 512 KiB, come from one call at most."""
+READ_BLOCKS_MAX = 16
+"""So many blocks, 1 MiB, come from one call at most."""
 
 WHOLE_FILE_BYTES_MAX = 256 * 1024
 """Files up to this size are read whole when they are opened."""
@@ -77,6 +77,11 @@ class OpenChunk:
         if len(content) != size_bytes:
             raise FormatError(f"The file of chunk {self.chunk_id} has become shorter.")
         return content, verify_blocks(self.chunk_id, first, content, checksums)
+
+    def verify(self) -> None:
+        """Read all of it; a `CorruptionError` when a block is damaged."""
+        for first_block in range(0, block_count(self.layout.chunk_bytes), READ_BLOCKS_MAX):
+            self.read(first_block, READ_BLOCKS_MAX)
 
     def close(self) -> None:
         """Close the file."""

@@ -1,6 +1,7 @@
 """The chunk store: what a node holds, and everything that may happen to it."""
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
@@ -199,10 +200,11 @@ class ChunkStore:
                 self._dead[held.chunk_id] = self._monotonic()
 
     def _is_whole(self, held: HeldChunk) -> bool:
-        """Whether there is a chunk in the file: a power loss may have taken part of it."""
+        """Whether the chunk is in the file, every block: a power loss may have taken any part."""
         path = self._directory.path(held.chunk_id, held.state)
         try:
-            open_chunk(partial(self._disk.open, path), held.chunk_id).close()
+            with closing(open_chunk(partial(self._disk.open, path), held.chunk_id)) as chunk:
+                chunk.verify()
         except CorruptionError:
             return False
         except OSError:

@@ -22,7 +22,7 @@ async def read_json_object(request: StreamingRequest, bytes_max: int) -> dict[st
     """The JSON object in the body; raises `BadRequestError` when it is none."""
     try:
         value = json.loads(await read_body(request, bytes_max))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadRequestError(f"The body is not JSON: {error}.") from error
     if not isinstance(value, dict):
         raise BadRequestError("The body is not a JSON object.")

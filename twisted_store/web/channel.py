@@ -7,7 +7,7 @@ Like ``request.py`` this file uses private names of twisted.web, to tell one ref
 # mypy: allow-untyped-calls
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall, ITCPTransport
 from twisted.internet.main import CONNECTION_DONE
@@ -16,7 +16,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 
 from twisted_store.errors import BadRequestError, SlowClientError
-from twisted_store.streams import READ_BYTES_MAX
+from twisted_store.streams import widen
 from twisted_store.web.answers import RETRY_AFTER_SECONDS, error_body
 from twisted_store.web.dates import format_date
 from twisted_store.web.request import DRAIN_BYTES_MAX, LINGER_SECONDS, StreamingRequest
@@ -122,8 +122,7 @@ class StreamingChannel(HTTPChannel):
     def connectionMade(self) -> None:
         """A client connected; more of them than the site takes are told so."""
         super().connectionMade()
-        connection: Any = self.transport
-        connection.bufferSize = READ_BYTES_MAX
+        widen(self.transport)
         if not self.site.admit(self):
             self.refuse(503, "overloaded", "Too many connections; try again later.")
 

@@ -24,7 +24,8 @@ class Server:
     """
     Serves ``site`` at endpoints given as Twisted endpoint strings.
 
-    Without ``open_to_all`` it refuses to listen anywhere but on this machine's loopback.
+    With an ``objection``, a reason and what to do, it refuses to listen anywhere but on this
+    machine's loopback.
     """
 
     def __init__(
@@ -33,18 +34,23 @@ class Server:
         descriptions: Sequence[str],
         listen: Callable[[str], IStreamServerEndpoint],
         clock: IReactorTime,
-        open_to_all: bool,
+        objection: str,
     ) -> None:
         self._site = site
         self._descriptions = descriptions
         self._listen = listen
         self._clock = clock
-        self._open_to_all = open_to_all
+        self._objection = objection
         self._ports: list[IListeningPort] = []
 
     def start(self) -> list[str]:
         """Listen at once and give the URLs; raises `StartupError` when that cannot be."""
-        return [self._start(description) for description in self._descriptions]
+        try:
+            return [self._start(description) for description in self._descriptions]
+        except StartupError:
+            while self._ports:
+                self._ports.pop().stopListening()
+            raise
 
     async def stop(self) -> None:
         """Take no more connections, let requests end, and hang up on those that do not in time."""
@@ -69,11 +75,8 @@ class Server:
             raise StartupError(f"Cannot listen on {description}: {reason}")
         self._ports.append(port)
         host = port.getHost()
-        if not (self._open_to_all or _is_local(host)):
-            raise StartupError(
-                f"{description} serves other machines, and there is no secret to ask them for: "
-                "give --secret-file, listen on 127.0.0.1, or say --insecure."
-            )
+        if self._objection and not _is_local(host):
+            raise StartupError(f"{description} serves other machines, {self._objection}")
         return _url(host)
 
 
