@@ -1,5 +1,6 @@
 """The use case upload on a simulated cluster: wholly there, or never there, and nothing kept."""
 
+import tracemalloc
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,13 +136,17 @@ def test_an_upload_reserves_its_worst_case(
 
 
 def test_tiny_pieces_cost_what_their_bytes_cost(world: UploadWorld) -> None:
-    """A body of one byte per piece is held in few objects (found as 600 bytes per byte)."""
+    """A body of one byte per piece once took 600 bytes of memory for each."""
     fed = HandFed()
     upload = world.begin(fed, None)
-    fed.give(*[b"x"] * 200_000, None)
+    tracemalloc.start()
+    fed.give(*[b"x"] * 100_000, None)
     world.cluster.clock.run_for(1)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
     world.open_gate()
-    assert result_of(upload).manifest.size_bytes == 200_000
+    assert result_of(upload).manifest.size_bytes == 100_000
+    assert peak_bytes < UPLOAD_BYTES_MAX
 
 
 # All the ways to fail.

@@ -89,6 +89,16 @@ def test_p11_readiness_has_reasons(up: int, silent: int, ready: bool, codes: lis
     assert all(reason["message"] for reason in view["reasons"])
 
 
+def test_p11_full_nodes_are_reported_and_take_nothing() -> None:
+    """Five that are up are too few when one of them is full."""
+    world = World()
+    for number in range(5):
+        world.hear(number, capacity_bytes=1000, used_bytes=1000 if number == 0 else 10)
+    view = readiness_view(world.members.status())
+    assert not view["ready"]
+    assert [reason["code"] for reason in view["reasons"]] == ["node_full", "too_few_nodes"]
+
+
 def test_the_nodes_are_told_with_their_fill() -> None:
     """And what all of them can take."""
     world = World()

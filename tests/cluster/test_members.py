@@ -227,6 +227,15 @@ def test_a_restarted_node_may_come_with_another_address() -> None:
     assert world.members.peer(report(1).node_id).url == "http://moved"
 
 
+def test_a_node_that_moves_is_probed_at_its_new_address() -> None:
+    """A heartbeat says where it wants to be reached, not that it can be."""
+    world = World()
+    world.hear(1)
+    moved = replace(report(1), url="http://nowhere")
+    verdict = result(Deferred.fromCoroutine(world.members.heard(moved)))
+    assert verdict.membership is Membership.SUSPECT
+
+
 def test_only_what_changed_is_made_durable() -> None:
     """A heartbeat is not a write."""
     world = World()

@@ -4,17 +4,15 @@ from random import Random
 
 import pytest
 
-from twisted_store.simulation.disk import MemoryDisk
-from twisted_store.simulation.power_loss import (
+from twisted_store.simulation.chances import (
     EVERYTHING,
     NOTHING,
     SECTOR_BYTES,
     Chance,
-    Image,
-    PowerLoss,
-    any_chance,
-    disk_of,
+    any_draw,
 )
+from twisted_store.simulation.disk import MemoryDisk
+from twisted_store.simulation.power_loss import Image, PowerLoss, disk_of
 from twisted_store.simulation.recording import Event, EventLog, Recorder, RecordingDisk
 from twisted_store.storage.disk import Disk
 
@@ -39,7 +37,7 @@ class Machine:
     def images(self) -> list[Image]:
         """What many power losses leave."""
         model, random = self.model(), Random(1)
-        return [model.images(lambda: any_chance(random))["m"] for _ in range(DRAWS)]
+        return [model.images(any_draw(random))["m"] for _ in range(DRAWS)]
 
     def names(self) -> set[tuple[str, ...]]:
         """The names that they leave, each set of them once."""

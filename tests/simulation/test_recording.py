@@ -2,8 +2,9 @@
 
 import pytest
 
+from twisted_store.simulation.chances import EVERYTHING
 from twisted_store.simulation.disk import MemoryDisk
-from twisted_store.simulation.power_loss import EVERYTHING, PowerLoss
+from twisted_store.simulation.power_loss import PowerLoss
 from twisted_store.simulation.recording import (
     Created,
     DirectorySynced,

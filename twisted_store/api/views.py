@@ -13,6 +13,9 @@ from twisted_store.core.striping import DATA_CHUNKS, Striping
 
 Json = dict[str, Any]
 
+FULL = 0.99
+"""A node filled so far is reported: a large chunk may not fit any more."""
+
 
 def file_view(manifest: Manifest) -> Json:
     """One file, as an upload answers with it."""
@@ -72,22 +75,34 @@ def nodes_view(members: Members) -> Json:
 
 def readiness_view(statuses: Sequence[MemberStatus]) -> Json:
     """Whether files can be stored, and what an operator should know."""
-    up = sum(status.verdict.membership is Membership.UP for status in statuses)
-    reasons = [
-        {
-            "code": "node_suspect",
-            "message": f"Node {status.member.peer.node_id} is suspect: {status.verdict.reason}.",
-        }
-        for status in statuses
-        if status.verdict.membership is not Membership.UP
-    ]
-    if up < DATA_CHUNKS:
-        message = f"A file needs {DATA_CHUNKS} nodes that are up, and {up} are: start more nodes."
+    reasons = [reason for status in statuses for reason in _node_reasons(status)]
+    takers = sum(
+        status.verdict.membership is Membership.UP and _fill(status) < 1 for status in statuses
+    )
+    if takers < DATA_CHUNKS:
+        message = f"A file needs {DATA_CHUNKS} nodes with room, and {takers} are up: start more."
         reasons.append({"code": "too_few_nodes", "message": message})
-    elif up == DATA_CHUNKS:
-        message = f"Only {DATA_CHUNKS} nodes are up: the next loss stops uploads."
+    elif takers == DATA_CHUNKS:
+        message = f"Only {DATA_CHUNKS} nodes with room are up: the next loss stops uploads."
         reasons.append({"code": "no_spare_node", "message": message})
-    return {"ready": up >= DATA_CHUNKS, "reasons": reasons}
+    return {"ready": takers >= DATA_CHUNKS, "reasons": reasons}
+
+
+def _node_reasons(status: MemberStatus) -> list[Json]:
+    node_id, verdict = status.member.peer.node_id, status.verdict
+    reasons = []
+    if verdict.membership is not Membership.UP:
+        message = f"Node {node_id} is suspect: {verdict.reason}."
+        reasons.append({"code": "node_suspect", "message": message})
+    if _fill(status) >= FULL:
+        message = f"Node {node_id} is {_fill(status):.1%} full: start more nodes or delete files."
+        reasons.append({"code": "node_full", "message": message})
+    return reasons
+
+
+def _fill(status: MemberStatus) -> float:
+    member = status.member
+    return member.used_bytes / member.capacity_bytes if member.capacity_bytes else 1.0
 
 
 def _listed_view(listed: ListedObject) -> Json:
@@ -108,7 +123,7 @@ def _node_view(status: MemberStatus) -> Json:
         "version": member.version,
         "capacity_bytes": member.capacity_bytes,
         "used_bytes": member.used_bytes,
-        "fill": member.used_bytes / member.capacity_bytes if member.capacity_bytes else 1.0,
+        "fill": _fill(status),
         "membership": status.verdict.membership.value,
         "reason": status.verdict.reason,
         "heard_seconds_ago": status.silent_seconds,

@@ -191,7 +191,10 @@ class Members:
             )
 
     def _updated(self, known: Member | None, report: NodeReport) -> Member:
-        health = (NodeHealth() if known is None else known.health).heard(
+        health = NodeHealth()
+        if known is not None and known.peer.url == report.url:
+            health = known.health
+        health = health.heard(
             self._observed.seconds,
             self._suspect_after_seconds,
             oldest_disk_call_seconds=report.oldest_disk_call_seconds,

@@ -1,6 +1,6 @@
 """How much of what was not synced a power loss leaves."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from random import Random
 from typing import Protocol
 
@@ -70,14 +70,12 @@ class Mixture:
         return arrived
 
     def _arrived(self, change: ContentChange) -> Iterator[ContentChange]:
-        whole = self._random.random() < self._share
-        if whole:
+        if self._random.random() < self._share:
             yield change
         elif isinstance(change, Written):
-            torn, longer = self._random.random() < 0.5, self._random.random() < 0.5
-            if torn:
+            if self._random.random() < 0.5:
                 yield from (each for each in _sectors(change) if self._random.random() < 0.5)
-            if longer:
+            if self._random.random() < 0.5:  # longer, without the bytes
                 end = change.offset + len(change.payload)
                 yield Written(change.path, change.file, end, b"")
 
@@ -95,7 +93,7 @@ class Scratched:
     def content(self, changes: Sequence[ContentChange]) -> Iterable[ContentChange]:
         """Nearly all of them."""
         for change in changes:
-            if isinstance(change, Written) and self._random.random() < 0.5:
+            if isinstance(change, Written) and change.payload and self._random.random() < 0.5:
                 sectors = list(_sectors(change))
                 lost = self._random.randrange(len(sectors))
                 yield from (*sectors[:lost], *sectors[lost + 1 :])
@@ -107,10 +105,16 @@ NOTHING: Chance = Nothing()
 EVERYTHING: Chance = Everything()
 
 
-def any_chance(random: Random) -> Chance:
-    """Drawn for one machine: its caches may have been full of what others have written already."""
+Draw = Callable[[], Chance]
+"""Gives each machine its chance in one power loss."""
+
+
+def any_draw(random: Random) -> Draw:
+    """Each machine gets any chance, or all of them one that leaves nearly everything."""
+    nearly = [EVERYTHING, Scratched(random)]
     mixtures = [Mixture(random, share) for share in (0.1, 0.5, 0.9)]
-    return random.choice([NOTHING, EVERYTHING, Scratched(random), *mixtures])
+    chances = random.choice([nearly, [NOTHING, *nearly, *mixtures]])
+    return lambda: random.choice(chances)
 
 
 def _sectors(written: Written) -> Iterator[Written]:

@@ -10,19 +10,23 @@ a sector what was not written is not touched.
 
 import posixpath
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from random import Random
-from typing import Protocol
 
-from twisted_store.simulation.chances import EVERYTHING, Chance, ContentChange, NameChange
+from twisted_store.simulation.chances import (
+    EVERYTHING,
+    NOTHING,
+    Chance,
+    ContentChange,
+    Draw,
+    NameChange,
+)
 from twisted_store.simulation.disk import MemoryDisk
 from twisted_store.simulation.recording import (
     Created,
     DirectorySynced,
     Effect,
     Event,
-    Removed,
     Renamed,
     Resized,
     Synced,
@@ -138,7 +142,7 @@ class PowerLoss:
         if isinstance(event.effect, Effect):
             self._disks[event.machine].happen(event.effect)
 
-    def images(self, draw: Callable[[], Chance]) -> dict[str, Image]:
+    def images(self, draw: Draw) -> dict[str, Image]:
         """What a power loss of all machines now may leave, by machine; each draws its chance."""
         return {machine: disk.image(draw()) for machine, disk in self._disks.items()}
 

@@ -1,0 +1,65 @@
+"""What files of chunks there are on nodes, and what there should be."""
+
+import json
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+from tests.integration.client import Client
+from tests.integration.oracle import ViolationError
+
+SWEPT_SECONDS_MAX = 30.0
+LOOK_SECONDS = 0.2
+SHOWN_MAX = 10
+
+Places = set[tuple[str, str]]
+"""Node ids and names of files of chunks."""
+
+
+def listed_tags(client: Client, limit: int = 100) -> dict[str, str]:
+    """All names with their entity tags, page by page."""
+    tags: dict[str, str] = {}
+    after: str | None = ""
+    while after is not None:
+        page = client.ask("GET", f"/files?limit={limit}&after={quote(after)}").json()
+        tags |= {file["name"]: file["etag"] for file in page["files"]}
+        after = page["next"]
+    return tags
+
+
+def wanted_places(client: Client) -> Places:
+    """The chunks of all files that are listed, confirmed."""
+    places: Places = set()
+    for name in listed_tags(client):
+        explained = client.ask("GET", f"/explain/{quote(name)}").json()
+        chunks = explained["chunks"]
+        if len({chunk["node_id"] for chunk in chunks}) != 5:
+            raise ViolationError(f"{name} has not 5 chunks on 5 nodes: {explained}")
+        places |= {
+            (chunk["node_id"], f"{explained['object_id']}-{chunk['index']}.confirmed")
+            for chunk in chunks
+        }
+    return places
+
+
+def held_places(directory: Path) -> Places:
+    """All files of chunks that nodes with directories below this one hold, in any state."""
+    places: Places = set()
+    for identity in directory.glob("*/node.json"):
+        node_id = json.loads(identity.read_text())["node_id"]
+        files = identity.parent.glob("chunks/*/*")
+        places |= {(node_id, file.name) for file in files}
+    return places
+
+
+def wait_until_swept(client: Client, directory: Path) -> None:
+    """Wait until nodes hold the chunks of the files there are, and nothing else."""
+    wanted = wanted_places(client)
+    deadline = time.monotonic() + SWEPT_SECONDS_MAX
+    while (held := held_places(directory)) != wanted:
+        if time.monotonic() > deadline:
+            raise ViolationError(
+                f"left over: {sorted(held - wanted)[:SHOWN_MAX]}, "
+                f"missing: {sorted(wanted - held)[:SHOWN_MAX]}"
+            )
+        time.sleep(LOOK_SECONDS)
