@@ -11,8 +11,8 @@ help: ## say what there is
 run: .venv/installed ## start an api and its nodes on this machine, ready to take files
 	$(BIN)/twisted-store demo
 
-test: .venv/installed-test ## run the test suite in random order
-	$(BIN)/python -m pytest
+test: .venv/installed-test ## run the test suite in random order, on two cores
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: .venv/installed-test ## all that a change must pass: format, lint, types, architecture, tests
 	$(BIN)/ruff format --check .

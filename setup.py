@@ -36,6 +36,7 @@ setup(
             "mypy-zope~=1.0.17",
             "mypy~=2.4.1",
             "pytest-randomly~=5.1",
+            "pytest-xdist~=3.8",
             "pytest-twisted~=1.14",
             "pytest~=9.2",
             "ruff~=0.17.6",

@@ -71,7 +71,9 @@ def test_a_manifest_without_one_of_its_fields_is_refused(name: str) -> None:
         Manifest.decode(json.dumps(values).encode())
 
 
-@pytest.mark.parametrize("encoded", [b"", b"[]", b"{}", b"\xff", b'{"headers": 1}', b"null"])
+@pytest.mark.parametrize(
+    "encoded", [b"", b"[]", b"{}", b"\xff", b'{"headers": 1}', b"null", b"[" * 60_000]
+)
 def test_what_is_no_manifest_is_refused(encoded: bytes) -> None:
     """With one error for all of it."""
     with pytest.raises(FormatError):

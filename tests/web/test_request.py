@@ -15,6 +15,7 @@ from twisted_store.web.request import (
     LINGER_SECONDS,
     QUEUE_HIGH_BYTES,
     QUEUE_LOW_BYTES,
+    StreamingRequest,
 )
 
 HELLO = head("GET /hello")
@@ -533,3 +534,14 @@ def test_headers_go_back_as_they_came(wire: Wire) -> None:
     request.setHeader("X-Meta-Note", b"\xc3\xa9".decode("latin-1"))
     wire.send(b"12345")
     assert b"X-Meta-Note: \xc3\xa9\r\n" in wire.received
+
+
+def test_a_header_of_any_bytes_is_read_as_text(wire: Wire) -> None:
+    """A client's bytes are no reason for an error here."""
+    wire.send(b"GET /hello HTTP/1.1\r\nHost: a\r\nRange: \xff\r\n\r\n")
+    [answer] = wire.answers()
+    assert answer.status in (200, 404)
+    request = StreamingRequest(wire.channel)
+    request.requestHeaders.setRawHeaders(b"Range", [b"\xff"])
+    assert request.getHeader("Range") == "\xff"
+    assert request.getHeader("Missing") is None

@@ -63,7 +63,7 @@ class Manifest:
                 )
             values["headers"] = tuple((name, value) for name, value in values["headers"])
             return cls(**{name: values[name] for name in _FIELDS})
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise FormatError(f"Not a manifest: {error}.") from error
 
 

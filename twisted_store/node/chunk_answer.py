@@ -135,6 +135,6 @@ def _widened(asked: Range, chunk_bytes: int) -> Range:
 
 
 def _wants_frames(request: StreamingRequest) -> bool:
-    lines = request.requestHeaders.getRawHeaders("Accept", [])
-    types = [item.partition(";")[0].strip() for line in lines for item in line.split(",")]
-    return MEDIA_TYPE in types
+    lines = request.requestHeaders.getRawHeaders(b"Accept", [])
+    types = [item.partition(b";")[0].strip() for line in lines for item in line.split(b",")]
+    return MEDIA_TYPE.encode() in types

@@ -10,7 +10,7 @@ their like); the tests hold them to the bytes on the wire.
 
 import re
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, AnyStr
 
 from twisted.internet.interfaces import ITCPTransport
 from twisted.python.failure import Failure
@@ -90,6 +90,13 @@ class StreamingRequest(Request):
     def parameters(self) -> dict[str, str]:
         """The query parameters; raises BadRequestError as `parse_query` does."""
         return parse_query(self.query)
+
+    def getHeader(self, key: AnyStr) -> AnyStr | None:  # noqa: N802
+        """The last line of a header; text is Latin-1, so that any bytes of a client are some."""
+        if isinstance(key, bytes):
+            return super().getHeader(key)
+        value = super().getHeader(key.encode("latin-1"))
+        return None if value is None else value.decode("latin-1")
 
     def abort(self) -> None:
         """End the connection at once, whatever is under way on it."""

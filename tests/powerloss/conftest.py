@@ -1,0 +1,93 @@
+"""Histories to cut the power in, how much of that is done, and how much was."""
+
+from collections.abc import Callable, Collection, Mapping
+from functools import cache
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.powerloss.clients import live
+from tests.powerloss.histories import History
+from tests.powerloss.proof import Examination, Report
+from twisted_store.core.durability import Durability
+from twisted_store.simulation.cluster import Setting
+
+PROVISIONAL_AGE_SECONDS = 2.0
+DEAD_GRACE_SECONDS = 3.0
+BUSY_SECONDS = 3.0
+
+SEEDS = 1
+SEEDS_FULL = 8
+
+HistoryOf = Callable[[Durability, int], History]
+Prove = Callable[[History, Random, Collection[int], int], Report]
+
+_images = pytest.StashKey[int]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Count from zero."""
+    config.stash[_images] = 0
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests that take a seed run for one, with ``--full`` for several."""
+    if "seed" in metafunc.fixturenames:
+        seeds = SEEDS_FULL if metafunc.config.getoption("--full") else SEEDS
+        metafunc.parametrize("seed", range(seeds))
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say how much the proof rests on."""
+    if config.stash[_images]:
+        terminalreporter.write_line(
+            f"power loss: {config.stash[_images]} distinct images of a cluster checked"
+        )
+
+
+@pytest.fixture
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether there is time."""
+    return bool(request.config.getoption("--full"))
+
+
+@pytest.fixture(scope="session")
+def history_of(tmp_path_factory: pytest.TempPathFactory) -> HistoryOf:
+    """The history of a new cluster, by its durability and seed."""
+
+    @cache
+    def history_of(durability: Durability, seed: int) -> History:
+        history = new_history(tmp_path_factory.mktemp("history"), durability)
+        with history.first_life(seed) as life:
+            live(life, Random(seed), BUSY_SECONDS)
+        return history
+
+    return history_of
+
+
+@pytest.fixture
+def prove(tmp_path: Path, request: pytest.FixtureRequest) -> Prove:
+    """Examine a history, which must show no violation."""
+
+    def prove(history: History, random: Random, cuts: Collection[int], mixtures: int) -> Report:
+        report = Examination(history, tmp_path / "scratch", random).run(cuts, mixtures)
+        request.config.stash[_images] += report.images
+        assert report.violations == []
+        return report
+
+    return prove
+
+
+def new_history(
+    folder: Path, durability: Durability, statements: Mapping[str, str] | None = None
+) -> History:
+    """One that has not begun; its ages are short, for much to happen."""
+    setting = Setting(
+        durability,
+        provisional_age_seconds=PROVISIONAL_AGE_SECONDS,
+        dead_grace_seconds=DEAD_GRACE_SECONDS,
+    )
+    return History(folder / "machine", setting, statements or {})
