@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, serverFromString
@@ -29,6 +29,7 @@ from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from twisted_store.catalog.database import DatabaseOpener, open_sqlite
+from twisted_store.storage.calls import RunBlocking
 from twisted_store.storage.disk import Disk, OsDisk
 from twisted_store.streams import widen
 
@@ -41,13 +42,6 @@ OPEN_FILES_WANTED = 8192
 """File descriptors of a role: each client of the api may need connections to five nodes as well."""
 
 log = Logger()
-
-
-class RunBlocking(Protocol):
-    """Runs a blocking call elsewhere; cancelling the Deferred does not stop the call."""
-
-    def __call__(self, call: Callable[[], T], /) -> "Deferred[T]":
-        """Fire with what ``call`` returns."""
 
 
 @dataclass(frozen=True)
