@@ -2,7 +2,7 @@ PYTHON ?= python3
 ROUNDS ?= 300
 BIN := .venv/bin
 
-.PHONY: help run test check format torture powerloss bench filling memory clean
+.PHONY: help run test check format torture powerloss losses bench filling loss memory clean
 .DEFAULT_GOAL := help
 
 help: ## say what there is
@@ -31,11 +31,17 @@ torture: .venv/installed-test ## kill processes under load, ROUNDS=300 times
 powerloss: .venv/installed-test ## cut the power after every disk call
 	$(BIN)/python -m pytest tests/powerloss --full
 
+losses: .venv/installed-test ## lose every set of nodes, at every moment
+	$(BIN)/python -m pytest -n 2 tests/simulation/test_losses.py --full -o faulthandler_timeout=0
+
 bench: .venv/installed-test ## measure speed and memory
 	$(BIN)/python benchmarks/run.py
 
 filling: .venv/installed-test ## see how evenly nodes fill, with up to 15 GiB of files
 	$(BIN)/python benchmarks/filling.py
+
+loss: .venv/installed ## print how probable it is to lose files, by scheme
+	$(BIN)/python benchmarks/loss.py
 
 memory: .venv/installed-test ## see what processes hold while 8 large files come at once
 	$(BIN)/python benchmarks/memory.py

@@ -25,6 +25,9 @@ setup(
         "httpx~=0.28.1",
         "klein~=24.8",
         "multipart~=2.0",
+        "prometheus-client~=0.26",
+        # For ISA-L, which its wheels bring; elsewhere the system's is used, or tables.
+        "pyeclib~=1.8; sys_platform == 'linux' and platform_machine in 'x86_64 aarch64'",
         "treq~=26.7",
         "twisted~=26.10",
     ],

@@ -61,7 +61,7 @@ class LogOfOneTest:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the sizes of the long tests."""
     parser.addoption("--rounds", type=int, default=5, help="rounds of the torture test")
-    parser.addoption("--full", action="store_true", help="every point of the power loss test")
+    parser.addoption("--full", action="store_true", help="every power loss, every loss of nodes")
 
 
 def pytest_configure() -> None:
@@ -73,6 +73,12 @@ def pytest_collection_finish() -> None:
     """Exempt all that is imported by now from collection, which makes the one per test cheap."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether to go through everything, which takes its time."""
+    return bool(request.config.getoption("--full"))
 
 
 @pytest.fixture(autouse=True)

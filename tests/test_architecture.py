@@ -20,15 +20,16 @@ MAY_IMPORT = {
     "core": {"errors"},
     "streams": {"errors"},
     "catalog": FOUNDATION,
+    "coding": FOUNDATION,
     "node_client": FOUNDATION,
     "storage": FOUNDATION,
     "web": FOUNDATION,
     "cluster": {"errors", "core"},
     "options": {"errors", "core"},
-    "seams": FOUNDATION | {"catalog", "node_client", "storage", "web"},
+    "seams": FOUNDATION | {"catalog", "coding", "node_client", "storage", "web"},
     "api": SHARED | {"catalog", "storage"},
     "node": SHARED | {"storage"},
-    "simulation": SHARED | {"catalog", "storage", "api", "node"},
+    "simulation": SHARED | {"catalog", "coding", "storage", "api", "node"},
     "cli": SHARED | {"catalog", "storage", "simulation"},
 }
 

@@ -25,6 +25,7 @@ Every error this project raises on purpose.
     │   ├── TooFewNodesError
     │   ├── OverloadedError
     │   ├── NodeFailedError
+    │   │   └── NodeSlowError
     │   └── StoppingError
     ├── NoSpaceError                                                                507
     └── StartupError               a role refuses to start
@@ -195,6 +196,10 @@ class NodeFailedError(UnavailableError):
     """A node did not do its part."""
 
     code = "node_failed"
+
+
+class NodeSlowError(NodeFailedError):
+    """A node did not do its part in time."""
 
 
 class StoppingError(UnavailableError):

@@ -29,6 +29,7 @@ from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from twisted_store.catalog.database import DatabaseOpener, open_sqlite
+from twisted_store.coding.choice import Coder, best_coder
 from twisted_store.storage.calls import RunBlocking
 from twisted_store.storage.disk import Disk, OsDisk
 from twisted_store.streams import widen
@@ -37,6 +38,9 @@ T = TypeVar("T")
 
 THREADS_MAX = 16
 """Threads of a role for disk and catalog calls; more would only queue at the disk."""
+
+ATTEMPT_SECONDS = 0.02
+"""Between attempts at the addresses of a name; also what a refusal of the only one waits for."""
 
 OPEN_FILES_WANTED = 8192
 """File descriptors of a role: each client of the api may need connections to five nodes as well."""
@@ -63,6 +67,7 @@ class Seams:
     run_blocking: RunBlocking
     disk: Disk
     open_database: DatabaseOpener
+    coder: Coder
     announce: Callable[[str], None]
     fatal: Callable[[str], None]
 
@@ -88,6 +93,7 @@ def real_seams(reactor: Any) -> Seams:
         run_blocking=run_blocking,
         disk=OsDisk(),
         open_database=open_sqlite,
+        coder=best_coder(),
         announce=_announce,
         fatal=_fatal,
     )
@@ -119,7 +125,8 @@ class _TcpEndpoints:
         """Where ``uri`` points to; raises `SchemeNotSupported` for what would need TLS."""
         if uri.scheme != b"http":
             raise SchemeNotSupported(f"{uri.scheme.decode()} is not spoken here, http is")
-        return _WideEndpoint(HostnameEndpoint(self._reactor, uri.host, uri.port))
+        endpoint = HostnameEndpoint(self._reactor, uri.host, uri.port, attemptDelay=ATTEMPT_SECONDS)
+        return _WideEndpoint(endpoint)
 
 
 @implementer(IStreamClientEndpoint)

@@ -86,7 +86,7 @@ class World:
     def _report(self, node_id: NodeId, failure: StoreError) -> None:
         self.reported.append((node_id, failure.message))
 
-    def _replace(self) -> NodeId:
+    def _replace(self, failure: StoreError) -> NodeId:
         if not self._spare:
             raise TooFewNodesError("no other node")
         return self._spare.pop(0)

@@ -1,6 +1,7 @@
 """The use case download: the right bytes or none, and who fails is known."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,16 +9,16 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseFailed
 
-from tests.api.world import MIB, STRIPE, ApiCluster
+from tests.api.world import MIB, STRIPE, ApiCluster, downloads_of
+from tests.catalog.objects import manifest_of
 from tests.catalog.seams import result_of, start
 from tests.simulation.calls import Calls, content_of
 from twisted_store.api.download import (
-    DOWNLOAD_BYTES_MAX,
     DOWNLOAD_BYTES_MIN,
     Downloads,
-    ObjectReader,
     memory_bytes,
 )
+from twisted_store.api.object_reader import ObjectReader
 from twisted_store.catalog.entries import Entry
 from twisted_store.errors import (
     ChecksumError,
@@ -34,7 +35,7 @@ def downloads(cluster: ApiCluster, calls: Calls) -> Downloads:
     """Those of a cluster with a file called ``a``."""
     calls.put("a", CONTENT)
     cluster.clock.run_for(3)
-    return Downloads(cluster.api.catalog, cluster.api.members, cluster.api.client)
+    return downloads_of(cluster)
 
 
 def entry_of(cluster: ApiCluster, downloads: Downloads) -> Entry:
@@ -194,10 +195,11 @@ def test_what_is_not_there_is_not_found(cluster: ApiCluster, downloads: Download
     ("size_bytes", "reserved_bytes"),
     [
         (0, DOWNLOAD_BYTES_MIN),
-        (1000, DOWNLOAD_BYTES_MIN + 2000),
-        (2**60, DOWNLOAD_BYTES_MAX),
+        (1000, DOWNLOAD_BYTES_MIN + 11 * 1000),
+        (2**60, DOWNLOAD_BYTES_MIN + 11 * MIB),
     ],
 )
 def test_a_download_reserves_its_worst_case(size_bytes: int, reserved_bytes: int) -> None:
     """That of the range, not of the file."""
-    assert memory_bytes(size_bytes) == reserved_bytes
+    manifest = replace(manifest_of("a", 1, size_bytes=2**60), unit_bytes=MIB)
+    assert memory_bytes(manifest, size_bytes) == reserved_bytes

@@ -8,10 +8,9 @@ from klein import Klein
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamServerEndpoint
 
-from tests.api.world import MIB, STRIPE, ApiCluster
+from tests.api.world import MIB, STRIPE, ApiCluster, downloads_of
 from tests.simulation.calls import Answer, Calls, content_of
 from twisted_store.api.budget import MemoryBudget
-from twisted_store.api.download import DOWNLOAD_BYTES_MAX, Downloads
 from twisted_store.api.file_answer import FileAnswers
 from twisted_store.catalog.catalog import Catalog
 from twisted_store.catalog.entries import Entry
@@ -21,6 +20,9 @@ from twisted_store.web.site import StreamingSite
 
 OLD, OLDER, NEW = content_of(MIB), content_of(STRIPE), content_of(70_000)
 PORT = 8090
+
+BUDGET_BYTES = MIB
+"""Each of the files wants more, and gets it all."""
 
 
 class StaleCatalog:
@@ -45,8 +47,8 @@ class Served:
         api = cluster.api
         catalog: Any = StaleCatalog(api.catalog)
         self.catalog: StaleCatalog = catalog
-        self.budget = MemoryBudget("downloads", DOWNLOAD_BYTES_MAX, cluster.clock)
-        downloads = Downloads(catalog, api.members, api.client)
+        self.budget = MemoryBudget("downloads", BUDGET_BYTES, cluster.clock)
+        downloads = downloads_of(cluster, catalog)
         self._answers = FileAnswers(downloads, self.budget, cluster.clock, 60.0)
         self._cluster = cluster
         cluster.run(endpoint.listen(StreamingSite(self.app.resource(), cluster.clock, Random(1))))
@@ -115,7 +117,7 @@ def test_memory_is_reserved_before_nodes_are_asked(
     calls.put("a", OLDER)
     first, second = served.begin(), served.begin()
     cluster.clock.run_for(0.01)
-    assert (served.budget.reserved_bytes, served.budget.contended) == (DOWNLOAD_BYTES_MAX, True)
+    assert (served.budget.reserved_bytes, served.budget.contended) == (BUDGET_BYTES, True)
     answers = [cluster.run(first), cluster.run(second)]
     assert all(answer.body == OLDER for answer in answers)
     assert served.budget.reserved_bytes == 0

@@ -10,8 +10,11 @@ from tests.api.world import MIB, STRIPE, ApiCluster
 from tests.simulation.calls import Calls, content_of
 from tests.web.wire import parse_answers
 from twisted_store.api.pace import PACE_SECONDS
-from twisted_store.api.upload import UPLOAD_BYTES_MAX
+from twisted_store.api.upload import memory_bytes
+from twisted_store.core.scheme import Scheme
 from twisted_store.node_client.body import QueuedBody
+
+UPLOAD_BYTES_MAX = memory_bytes(None, Scheme.PLAIN)
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 EXPECT = "Expect: 100-continue"

@@ -14,6 +14,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted_store.api.options import ApiConfig
 from twisted_store.api.service import ApiService, build
 from twisted_store.catalog.database import open_sqlite
+from twisted_store.coding.choice import best_coder
 from twisted_store.core.durability import STRICT
 from twisted_store.seams import Seams
 from twisted_store.simulation.clock import SimulatedClock
@@ -56,6 +57,7 @@ class Machine:
             run_blocking=self.clock.run_blocking,
             disk=OsDisk(),
             open_database=open_sqlite,
+            coder=best_coder(),
             announce=lambda _: None,
             fatal=pytest.fail,
         )

@@ -3,12 +3,12 @@
 import pytest
 from twisted.logger import capturedLogs
 
-from tests.api.world import MIB, ApiCluster
+from tests.api.world import MIB, ApiCluster, transfers_of
 from tests.catalog.objects import manifest_of
 from tests.catalog.seams import start
 from tests.simulation.calls import content_of
-from twisted_store.api.transfer import ChunkSizes, Transfer, Transfers
-from twisted_store.core.durability import STRICT
+from twisted_store.api.transfer import ChunkSizes, Transfer
+from twisted_store.core.scheme import Scheme
 from twisted_store.core.striping import DATA_CHUNKS
 from twisted_store.errors import StoreError
 
@@ -20,9 +20,8 @@ PARTS = [(index, memoryview(content_of(CHUNK_BYTES))) for index in range(DATA_CH
 def begin(cluster: ApiCluster, sized: bool = True) -> Transfer:
     """A transfer of five chunks of 1000 bytes."""
     sizes = [ChunkSizes(CHUNK_BYTES, len(ENCODED))] * DATA_CHUNKS
-    api = cluster.api
-    transfer = Transfers(api.members, api.client, STRICT).begin(
-        manifest_of("a", 1).object_id, sizes if sized else None
+    transfer = transfers_of(cluster).begin(
+        manifest_of("a", 1).object_id, Scheme.PLAIN, sizes if sized else None
     )
     cluster.clock.run_for(0.5)
     return transfer

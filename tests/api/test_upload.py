@@ -21,8 +21,9 @@ from tests.catalog.objects import if_absent
 from tests.catalog.seams import result_of, start
 from tests.simulation.calls import content_of
 from twisted_store.api.digests import ExpectedDigests
-from twisted_store.api.upload import UPLOAD_BYTES_MAX, UPLOAD_BYTES_MIN
+from twisted_store.api.upload import UPLOAD_BYTES_MIN, memory_bytes
 from twisted_store.catalog.catalog import CommitInDoubtError
+from twisted_store.core.scheme import Scheme
 from twisted_store.core.striping import DATA_CHUNKS
 from twisted_store.errors import (
     DigestMismatchError,
@@ -34,6 +35,8 @@ from twisted_store.errors import (
 )
 from twisted_store.simulation.cluster import Setting, fresh_disk
 from twisted_store.simulation.disk import MemoryDisk
+
+UPLOAD_BYTES_MAX = memory_bytes(None, Scheme.PLAIN)
 
 SMALL = "node0"
 

@@ -4,20 +4,20 @@ from typing import Any
 
 import pytest
 
-from tests.catalog.objects import PLACEMENT, manifest_of
+from tests.catalog.objects import manifest_of
 from tests.cluster.test_members import GIB, World
 from twisted_store.api.views import (
-    explain_view,
     file_view,
+    losses_view,
     nodes_view,
     page_view,
     readiness_view,
 )
-from twisted_store.catalog.entries import Entry, ListedObject, Page
+from twisted_store.catalog.entries import ListedObject, Page
 from twisted_store.cluster.members import Member, Members
-from twisted_store.core.ids import NodeId
+from twisted_store.core.ids import NodeId, Placement
 from twisted_store.core.peer import Peer
-from twisted_store.errors import NodeFailedError
+from twisted_store.core.scheme import Scheme
 
 CREATED = "2023-11-14T22:13:20.000007Z"
 
@@ -56,21 +56,6 @@ def test_a_page_tells_where_the_next_one_begins() -> None:
     assert page_view(Page((), (), None))["next"] is None
 
 
-def test_p0_a_file_is_explained_chunk_by_chunk() -> None:
-    """Sizes differ by one byte at most."""
-    view = explain_view(Entry(manifest_of("a", 1, size_bytes=7), PLACEMENT, 1), members_of(5))
-    assert [chunk["bytes"] for chunk in view["chunks"]] == [2, 2, 1, 1, 1]
-    assert [chunk["node_id"] for chunk in view["chunks"]] == list(PLACEMENT)
-    assert view["chunks"][3]["url"] == "http://node3"
-
-
-def test_a_hole_is_not_explained() -> None:
-    """There is no chunk."""
-    placement = (*PLACEMENT[:4], None)
-    view = explain_view(Entry(manifest_of("a", 1), placement, 1), members_of(5))
-    assert [chunk["index"] for chunk in view["chunks"]] == [0, 1, 2, 3]
-
-
 @pytest.mark.parametrize(
     ("up", "silent", "ready", "codes"),
     [
@@ -83,7 +68,7 @@ def test_a_hole_is_not_explained() -> None:
 )
 def test_p11_readiness_has_reasons(up: int, silent: int, ready: bool, codes: list[str]) -> None:
     """For programs; the messages are for people."""
-    view = readiness_view(members_of(up, silent).status())
+    view = readiness_view(members_of(up, silent).status(), Scheme.PLAIN)
     assert view["ready"] == ready
     assert [reason["code"] for reason in view["reasons"]] == codes
     assert all(reason["message"] for reason in view["reasons"])
@@ -94,7 +79,7 @@ def test_p11_full_nodes_are_reported_and_take_nothing() -> None:
     world = World()
     for number in range(5):
         world.hear(number, capacity_bytes=1000, used_bytes=1000 if number == 0 else 10)
-    view = readiness_view(world.members.status())
+    view = readiness_view(world.members.status(), Scheme.PLAIN)
     assert not view["ready"]
     assert [reason["code"] for reason in view["reasons"]] == ["node_full", "too_few_nodes"]
 
@@ -104,14 +89,14 @@ def test_the_nodes_are_told_with_their_fill() -> None:
     world = World()
     for number in range(6):
         world.hear(number, capacity_bytes=1000, used_bytes=500)
-    view = nodes_view(world.members)
+    view = nodes_view(world.members, Scheme.PLAIN)
     assert (view["spread"], view["capacity_bytes"], view["usable_bytes"]) == (0, 6000, 6000)
     assert {(node["fill"], node["membership"]) for node in view["nodes"]} == {(0.5, "up")}
 
 
 def test_an_empty_cluster_has_a_view_too() -> None:
     """Before the first node came."""
-    view: dict[str, Any] = nodes_view(members_of(0))
+    view: dict[str, Any] = nodes_view(members_of(0), Scheme.PLAIN)
     assert (view["nodes"], view["spread"], view["usable_bytes"]) == ([], 0, 0)
 
 
@@ -119,10 +104,50 @@ def test_a_node_without_capacity_is_full() -> None:
     """Rather than a division by zero."""
     world = World()
     world.hear(1, capacity_bytes=0)
-    assert nodes_view(world.members)["nodes"][0]["fill"] == 1.0
+    assert nodes_view(world.members, Scheme.PLAIN)["nodes"][0]["fill"] == 1.0
 
 
-def test_a_node_that_was_never_heard_of_cannot_be_explained() -> None:
-    """A row that names it came from elsewhere."""
-    with pytest.raises(NodeFailedError, match="not known"):
-        explain_view(Entry(manifest_of("a", 1), PLACEMENT, 1), members_of(4))
+@pytest.mark.parametrize(
+    ("scheme", "up", "codes"),
+    [
+        (Scheme.PARITY_2, 5, ["redundancy_reduced", "no_spare_node"]),
+        (Scheme.PARITY_2, 6, ["redundancy_reduced"]),
+        (Scheme.PARITY_2, 7, []),
+        (Scheme.PARITY_1, 4, ["too_few_nodes"]),
+        (Scheme.COPIES, 6, []),
+    ],
+)
+def test_p1_less_redundancy_than_wanted_is_reported(
+    scheme: Scheme, up: int, codes: list[str]
+) -> None:
+    """Files are taken all the same, as long as there are 5 nodes."""
+    view = readiness_view(members_of(up).status(), scheme)
+    assert (view["ready"], [reason["code"] for reason in view["reasons"]]) == (up >= 5, codes)
+
+
+def test_p7_what_no_host_may_be_lost_of_is_reported() -> None:
+    """Seven nodes in two zones lose more than two chunks with one of them."""
+    world = World()
+    for number in range(7):
+        world.hear(number, zone="ab"[number % 2])
+    [reason] = readiness_view(world.members.status(), Scheme.PARITY_2)["reasons"]
+    assert reason["code"] == "host_not_survived"
+    assert "any 2 nodes, not of a host: that takes nodes in 4 zones" in reason["message"]
+
+
+def test_objects_are_counted_by_what_they_survive() -> None:
+    """Holes count, and the scheme is known by the number of chunks."""
+    nodes = tuple(NodeId(f"{number:016x}") for number in range(7))
+    placements: list[tuple[Placement, int]] = [(nodes, 4), ((*nodes[1:], nodes[0]), 2)]
+    placements += [((*nodes[:5], None, nodes[6]), 3), (nodes[:5], 10)]
+    placements += [((*nodes[:5], *nodes[1:5], nodes[0]), 20)]
+    assert losses_view(placements) == {"objects_by_losses_survived": {"0": 10, "1": 23, "2": 6}}
+
+
+def test_the_room_depends_on_the_scheme() -> None:
+    """Parity and copies take theirs."""
+    world = World()
+    for number in range(10):
+        world.hear(number, capacity_bytes=8400, used_bytes=0)
+    rooms = [nodes_view(world.members, scheme)["usable_bytes"] for scheme in Scheme]
+    assert rooms == [84_000, 70_000, 60_000, 52_500, 42_000]

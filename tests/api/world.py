@@ -15,7 +15,10 @@ from twisted.internet.protocol import Factory, Protocol
 from tests.web.wire import Answer, parse_answers
 from twisted_store.api.budget import MemoryBudget
 from twisted_store.api.digests import ExpectedDigests
+from twisted_store.api.download import Downloads
 from twisted_store.api.in_flight import InFlight
+from twisted_store.api.lanes import LaneSources
+from twisted_store.api.metrics import Metrics
 from twisted_store.api.options import ApiConfig
 from twisted_store.api.service import ApiService
 from twisted_store.api.service import build as build_api
@@ -26,8 +29,11 @@ from twisted_store.catalog.entries import Committed
 from twisted_store.cluster.marks import MarkDelivery
 from twisted_store.core.conditions import NO_CONDITIONS, Conditions
 from twisted_store.core.durability import STRICT
+from twisted_store.core.hedging import HedgingDelay
 from twisted_store.core.ids import NodeId, Placement
 from twisted_store.core.manifest import Manifest
+from twisted_store.core.reasons import NO_REASONS, Reasons
+from twisted_store.core.scheme import Scheme, SchemeRules
 from twisted_store.seams import Seams
 from twisted_store.simulation.cluster import API, API_PORT, Setting, SimulatedCluster
 from twisted_store.simulation.network import SimulatedHost
@@ -50,6 +56,7 @@ CONFIG = ApiConfig(
     upload_memory_bytes=256 * MIB,
     download_memory_bytes=256 * MIB,
     object_bytes_max=None,
+    rules=SchemeRules(Scheme.PLAIN),
 )
 
 
@@ -69,6 +76,7 @@ class ApiCluster(SimulatedCluster):
     def start_api(self) -> None:
         """As set."""
         host = self._network.host("127.0.0.1")
+        self._hosts[API] = host.name
         self._start(API, build_api(self._config, self._seams(host, self.disk(API))))
 
     @property
@@ -153,7 +161,7 @@ class ApiCluster(SimulatedCluster):
 
     def _seams(self, host: SimulatedHost, disk: Disk) -> Seams:
         def run_blocking(call: Callable[[], T], /) -> "Deferred[T]":
-            done = self.clock.run_blocking(call)
+            done = host.clock.run_blocking(call)
             gate = self._gates.get(host.name)
             return done if gate is None else _held(done, gate)
 
@@ -280,12 +288,16 @@ class GatedCatalog:
         return getattr(self._catalog, name)
 
     async def commit(
-        self, manifest: Manifest, placement: Placement, conditions: Conditions = NO_CONDITIONS
+        self,
+        manifest: Manifest,
+        placement: Placement,
+        conditions: Conditions = NO_CONDITIONS,
+        reasons: Reasons = NO_REASONS,
     ) -> Committed:
         """Commit when the gate opens."""
         self.committing = True
         await self.gate
-        return await self._catalog.commit(manifest, placement, conditions)
+        return await self._catalog.commit(manifest, placement, conditions, reasons)
 
 
 class UploadWorld:
@@ -305,7 +317,7 @@ class UploadWorld:
         self.in_flight = InFlight(api.catalog.incarnation, Random(5))
         self.uploads = Uploads(
             catalog,
-            Transfers(api.members, api.client, STRICT),
+            transfers_of(cluster),
             MarkDelivery(api.catalog, api.client, api.members),
             self.in_flight,
             self.budget,
@@ -332,6 +344,22 @@ class UploadWorld:
         """Whether nothing is reserved, in flight or on its way any more."""
         assigned = any(self.cluster.receiving())
         return not (self.budget.reserved_bytes or self.in_flight.snapshot() or assigned)
+
+
+def transfers_of(cluster: ApiCluster) -> Transfers:
+    """Transfers on the parts of a running api."""
+    api, seams = cluster.api, cluster.api.seams
+    rules = api.config.rules
+    metrics = Metrics(HedgingDelay())
+    return Transfers(api.members, api.client, metrics, seams.coder.combine, rules, STRICT)
+
+
+def downloads_of(cluster: ApiCluster, catalog: Any = None) -> Downloads:
+    """Downloads on the parts of a running api, with another catalog if need be."""
+    api, hedging = cluster.api, HedgingDelay()
+    sources = LaneSources(api.members, api.client, hedging, cluster.clock.seconds)
+    combine = api.seams.coder.combine
+    return Downloads(catalog or api.catalog, sources, combine, Metrics(hedging))
 
 
 def file_of(size_bytes: int | None) -> FileToStore:

@@ -2,7 +2,8 @@
 
 from twisted_store.core.conditions import Conditions, EntityTag, EntityTags
 from twisted_store.core.ids import NodeId, ObjectId, object_id
-from twisted_store.core.manifest import SCHEME_PLAIN, Manifest
+from twisted_store.core.manifest import Manifest
+from twisted_store.core.scheme import Scheme
 
 NODES = tuple(NodeId(f"{number:016x}") for number in range(10))
 PLACEMENT = NODES[:5]
@@ -21,7 +22,7 @@ def manifest_of(name: str, number: int, size_bytes: int = 100) -> Manifest:
         name=name,
         size_bytes=size_bytes,
         unit_bytes=1 << 20,
-        scheme=SCHEME_PLAIN,
+        scheme=Scheme.PLAIN,
         etag=f"e{number}",
         created_us=1_700_000_000_000_000 + number,
         content_type="text/plain",

@@ -15,6 +15,7 @@ from twisted_store.catalog.rows import ObjectRow
 from twisted_store.catalog.schema import migrate
 from twisted_store.catalog.transaction import Transaction
 from twisted_store.core.conditions import NO_CONDITIONS
+from twisted_store.core.reasons import NO_REASONS
 
 # Few letters, so that names share prefixes; UTF-8 orders the last two unlike UTF-16 does.
 LETTERS = "a/\x00.\x7f\u00e9\uffff\U0001f600"
@@ -28,7 +29,8 @@ def catalog_of(names: set[str]) -> sqlite3.Connection:
     database.execute("INSERT INTO meta VALUES (1, 'c', 1, 0, 0, 0, 0)")
     transaction = Transaction(database)
     for number, name in enumerate(names):
-        transaction.store(ObjectRow.pack(manifest_of(name, number), PLACEMENT), NO_CONDITIONS)
+        row = ObjectRow.pack(manifest_of(name, number), PLACEMENT, NO_REASONS)
+        transaction.store(row, NO_CONDITIONS)
     return database
 
 

@@ -30,7 +30,7 @@ def test_an_empty_file_becomes_a_catalog(database: sqlite3.Connection) -> None:
     migrate(database)
     assert pragma(database, "user_version") == len(MIGRATIONS)
     assert pragma(database, "application_id") == APPLICATION_ID
-    assert columns(database, "placements") == ["placement_id", "nodes"]
+    assert columns(database, "placements") == ["placement_id", "nodes", "objects"]
 
 
 def test_an_older_version_takes_the_steps_it_lacks(database: sqlite3.Connection) -> None:
@@ -41,6 +41,19 @@ def test_an_older_version_takes_the_steps_it_lacks(database: sqlite3.Connection)
     assert pragma(database, "user_version") == len(LATER)
     row = database.execute("SELECT * FROM nodes").fetchone()
     assert row == ("n", "u", "z", 1, 2, 3, None)
+
+
+def test_version_1_is_counted_when_it_is_taken_over(database: sqlite3.Connection) -> None:
+    """Its objects have no stored reasons, and each counts for its placement."""
+    migrate(database, MIGRATIONS[:1])
+    database.execute("INSERT INTO placements VALUES (1, 'a'), (2, 'b'), (3, 'c')")
+    for sequence, placement_id in enumerate((1, 1, 3)):
+        row = (sequence, b"%d" % sequence, b"%d" % sequence, 0, "", 0, placement_id, b"")
+        database.execute("INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    migrate(database)
+    counts = database.execute("SELECT nodes, objects FROM placements ORDER BY nodes").fetchall()
+    assert counts == [("a", 2), ("b", 0), ("c", 1)]
+    assert database.execute("SELECT DISTINCT decision_id FROM objects").fetchall() == [(None,)]
 
 
 def test_the_newest_version_is_left_alone(database: sqlite3.Connection) -> None:

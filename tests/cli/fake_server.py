@@ -97,6 +97,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif chunk is not None:
             chunk_bytes = self.store.chunk_bytes(chunk[1], int(chunk[2]))
             self._answer(200, b"", {"Content-Length": str(chunk_bytes)})
+        elif url.path == "/explain":
+            tried = parse_qs(url.query)
+            self._json(200, self.store.dry_run(int(tried["size"][0]), tried["scheme"][0]))
         elif self._name() not in self.store.files:
             self._error(404, "not_found")
         elif url.path.startswith("/explain/"):

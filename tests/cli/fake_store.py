@@ -47,7 +47,9 @@ class FakeStore:
     heeds_conditions: bool = True
     heeds_ranges: bool = True
     heeds_deletes: bool = True
-    nodes_used: int = DATA_CHUNKS
+    parity_skew_bytes: int = 0
+    holes: int = 0
+    nodes_used: int = DATA_CHUNKS + 1
     spread: float | None = 0.0
     memberships: tuple[str, ...] = ("up",) * 6
     secret: str | None = None
@@ -95,23 +97,60 @@ class FakeStore:
             "name": name,
             "object_id": file.object_id,
             "size": len(file.content),
-            "scheme": "5+0",
+            "scheme": "5+1",
+            "chunks_wanted": 6,
+            "chunks_present": 6 - self.holes,
+            "chunks_reachable": 5,
+            "losses_survived": 1 - self.holes,
+            "losses_survived_now": 0,
+            "note": "It survives the loss of any 1 nodes, not of a host.",
             "unit_bytes": file.unit_bytes,
+            "skipped": [{"node_id": "f" * 16, "fill": 0.5, "reason": "filled more"}],
+            "changes": ["Chunk 4 went to another node. It rained."],
             "chunks": [
                 {
                     "index": index,
+                    "kind": "data" if index < DATA_CHUNKS else "parity",
+                    "hole": index >= 6 - self.holes,
+                    "zone": "here",
+                    "membership": "up",
+                    "reason": "among the least filled",
                     "node_id": f"{index % self.nodes_used:016x}",
                     "url": f"{self.url}/node{index}",
                     "bytes": self.chunk_bytes(file.object_id, index),
                 }
-                for index in range(DATA_CHUNKS)
+                for index in range(DATA_CHUNKS + 1)
+            ],
+        }
+
+    def dry_run(self, size_bytes: int, scheme: str) -> dict[str, Any]:
+        """Where a file would go."""
+        return {
+            "size": size_bytes,
+            "scheme": scheme,
+            "chunks_wanted": 5,
+            "chunks_present": 5,
+            "losses_survived": 0,
+            "note": "",
+            "nodes": [
+                {
+                    "node_id": "e" * 16,
+                    "zone": "here",
+                    "chunks": [3],
+                    "fill_before": 0.25,
+                    "fill_after": 0.5,
+                    "reason": "among the least filled",
+                }
             ],
         }
 
     def chunk_bytes(self, object_id: str, index: int) -> int:
         """Bytes of a chunk by the word of its node."""
         [file] = [file for file in self.files.values() if file.object_id == object_id]
-        chunk_bytes = Striping(len(file.content), file.unit_bytes).chunk_bytes(index)
+        model = index % DATA_CHUNKS  # parity is as long as chunk 0
+        chunk_bytes = Striping(len(file.content), file.unit_bytes).chunk_bytes(model)
+        if index >= DATA_CHUNKS:
+            return chunk_bytes + self.parity_skew_bytes
         return chunk_bytes if index else chunk_bytes + self.skew_bytes
 
     def cluster(self) -> dict[str, Any]:
@@ -133,7 +172,9 @@ class FakeStore:
         return {
             "cluster_id": "c" * 16,
             "version": "1",
-            "scheme": "5+0",
+            "scheme": "auto",
+            "target": "5+1",
+            "objects_by_losses_survived": {"0": 3, "1": 39},
             "durability": "strict",
             "nodes": nodes,
             "spread": self.spread,

@@ -41,7 +41,7 @@ def test_a_good_store_passes_and_is_left_as_it_was(store: FakeStore) -> None:
         "1 bytes, length announced",
         "4 bytes, length announced",
     ]
-    assert found[1].figure == "5 chunks of 0 bytes on 5 nodes"
+    assert found[1].figure == "5 chunks of 0 bytes, 5+1: 6 of 6 chunks, survives any 1 node"
     assert len(found) == 28
     assert list(store.files) == ["mine"]
 
@@ -59,6 +59,8 @@ FAULTS = [
     Fault({"cut": ("-chunked",)}, {"unknown"}),
     Fault({"nodes_used": 4}, {"announced", "unknown"}),
     Fault({"skew_bytes": 2}, {"announced", "unknown"}),
+    Fault({"parity_skew_bytes": 1}, {"announced", "unknown"}),
+    Fault({"holes": 1}, {"announced", "unknown"}),
     Fault({"heeds_ranges": False}, {"ranges"}),
     Fault({"flipped": ("ranges",)}, {"ranges"}),
     Fault({"flipped": ("overwrite",)}, {"overwrite"}),

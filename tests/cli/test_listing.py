@@ -48,11 +48,45 @@ def test_stat_tells_what_is_known_and_where(store: FakeStore, run: Run) -> None:
     store.add("b/../c", b"content")
     lines = run("stat", "b/../c").stdout.splitlines()
     assert lines[0].split() == ["name", "b/../c"]
-    assert lines[-1].split() == ["4", "1", "0" * 15 + "4", f"{store.url}/node4"]
+    assert "redundancy    5+1: 6 of 6 chunks, survives any 1 node" in lines
+    data, parity = lines[-2].split(), lines[-1].split()
+    assert data[:6] == ["4", "data", "1", "0" * 15 + "4", f"{store.url}/node4", "up"]
+    assert parity[:4] == ["5", "parity", "2", "0" * 15 + "5"]
     facts = json.loads(run("stat", "--json", "b/../c").stdout)
     assert (facts["size"], facts["modified"]) == (7, "2026-03-01T12:00:00Z")
     assert facts["etag"] == store.files["b/../c"].etag
-    assert len(facts["explain"]["chunks"]) == 5
+    assert len(facts["explain"]["chunks"]) == 6
+
+
+def test_explain_tells_why(store: FakeStore, run: Run) -> None:
+    """Of each chunk, of the nodes without one, and what happened during the upload."""
+    store.add("a", b"content")
+    store.holes = 1
+    text = run("explain", "a").stdout
+    lines = text.splitlines()
+    assert lines[0] == "5+1: 5 of 6 chunks, survives no loss"
+    assert "It survives the loss of any 1 nodes, not of a host." in lines
+    assert any(line.split()[:4] == ["5", "parity", "2", "(hole)"] for line in lines)
+    assert text.count("among the least filled") == 5
+    assert any(line.split() == ["f" * 16, "50.00%", "filled", "more"] for line in lines)
+    assert lines[-1] == "Chunk 4 went to another node. It rained."
+    assert json.loads(run("explain", "--json", "a").stdout)["chunks_present"] == 5
+
+
+def test_explain_tries_a_size(run: Run) -> None:
+    """Without a file, and with the scheme that is asked for."""
+    lines = run("explain", "--size", "1GiB", "--scheme", "5+0").stdout.splitlines()
+    assert "5+0: 5 of 5 chunks, survives no loss" in lines[0]
+    assert lines[-1].split()[:5] == ["e" * 16, "here", "3", "25.00%", "50.00%"]
+    tried = json.loads(run("explain", "--size", "2MiB", "--scheme", "5x2", "--json").stdout)
+    assert (tried["size"], tried["scheme"]) == (2 * 2**20, "5x2")
+
+
+def test_explain_wants_to_know_of_what(run: Run) -> None:
+    """A name, or a size that is one."""
+    assert run("explain").exit_code == 2
+    assert run("explain", "--size", "much").exit_code == 2
+    assert run("explain", "nothing").exit_code == 3
 
 
 def test_stat_of_nothing_is_not_found(run: Run) -> None:
@@ -86,6 +120,8 @@ def test_status_shows_nodes_and_readiness(store: FakeStore, run: Run) -> None:
     result = run("status")
     assert result.exit_code == 0
     assert "\nready\n" in result.stdout
+    assert "scheme auto (now 5+1)" in result.stdout
+    assert "3 files survive no loss\n  39 files survive any 1 nodes" in result.stdout
     assert result.stdout.splitlines()[-1].endswith("suspect (silent)")
     store.ready = False
     result = run("status")

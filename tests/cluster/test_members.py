@@ -13,6 +13,7 @@ from twisted_store.cluster.members import Member, Members
 from twisted_store.core.ids import ClusterId, NodeId
 from twisted_store.core.membership import Membership, Verdict
 from twisted_store.core.peer import Peer
+from twisted_store.core.scheme import Scheme
 from twisted_store.errors import (
     DuplicateNodeError,
     ForeignClusterError,
@@ -114,9 +115,9 @@ def test_p8_a_node_is_used_by_the_next_put_after_it_registers() -> None:
     for number in range(4):
         assert world.hear(number).membership is Membership.UP
     with pytest.raises(TooFewNodesError):
-        world.members.place(1)
+        world.members.place(1, Scheme.PLAIN)
     world.hear(4)
-    assert len(set(world.members.place(1).nodes)) == 5
+    assert len(set(world.members.place(1, Scheme.PLAIN).nodes)) == 5
 
 
 def test_a_node_that_cannot_be_reached_is_told_so() -> None:
@@ -179,9 +180,9 @@ def test_a_full_node_is_well_but_takes_nothing() -> None:
     world.members.failed(report(0).node_id, NoSpaceError("full"))
     assert world.members.reachable(report(0).node_id) is not None
     with pytest.raises(TooFewNodesError):
-        world.members.place(1)
+        world.members.place(1, Scheme.PLAIN)
     world.hear(0)
-    world.members.place(1)
+    world.members.place(1, Scheme.PLAIN)
 
 
 def test_bytes_count_from_their_assignment_on() -> None:

@@ -25,9 +25,13 @@ from twisted_store.catalog.entries import (
     Totals,
 )
 from twisted_store.core.conditions import Conditions
+from twisted_store.core.ids import NodeId
 from twisted_store.core.manifest import Manifest
+from twisted_store.core.reasons import NO_REASONS, Reason, Reasons
 from twisted_store.core.versions import DeadVersion, Version
 from twisted_store.errors import ObjectNotFoundError, PreconditionFailedError, StoppingError
+
+REASONS = Reasons((Reason(NodeId("1" * 16), 0.25, "among the least filled"),))
 
 Opener = Callable[[], Catalog]
 CLIENTS = 32
@@ -68,6 +72,36 @@ class CatalogContract:
         assert await catalog.get("dir/ä") == entry
         assert await catalog.find([id_of(1), id_of(2)]) == {id_of(1): entry}
         assert (await catalog.list("", "", "", 10)).files == (listed(manifest),)
+
+    @pytest_twisted.ensureDeferred
+    async def test_reasons_are_kept_as_long_as_an_object_has_them(self, catalog: Catalog) -> None:
+        """Shared or not, replaced with the object, and unknown where none were given."""
+        for name, number in (("a", 1), ("b", 2)):
+            await catalog.commit(manifest_of(name, number), PLACEMENT, reasons=REASONS)
+        await catalog.commit(manifest_of("c", 3), PLACEMENT)
+        explained = [await catalog.explain(name) for name in ("a", "b", "c")]
+        assert [each and each.reasons for each in explained] == [REASONS, REASONS, NO_REASONS]
+        other = REASONS.changed(["It rained."])
+        await catalog.commit(manifest_of("a", 4), OTHER_PLACEMENT, reasons=other)
+        await catalog.delete("b")
+        replaced = await catalog.explain("a")
+        assert replaced is not None
+        assert (replaced.reasons, replaced.entry) == (other, await catalog.get("a"))
+        assert await catalog.explain("b") is None
+
+    @pytest_twisted.ensureDeferred
+    async def test_objects_are_counted_by_placement(self, catalog: Catalog) -> None:
+        """Through overwrites, deletes and refusals."""
+        assert await catalog.placements() == ()
+        for number, name in enumerate("abc"):
+            await catalog.commit(manifest_of(name, number), PLACEMENT)
+        await catalog.commit(manifest_of("a", 4), OTHER_PLACEMENT, reasons=REASONS)
+        await catalog.delete("b")
+        with pytest.raises(PreconditionFailedError):
+            await catalog.commit(manifest_of("c", 5), OTHER_PLACEMENT, if_absent())
+        assert dict(await catalog.placements()) == {PLACEMENT: 1, OTHER_PLACEMENT: 1}
+        await catalog.delete("c")
+        assert dict(await catalog.placements()) == {OTHER_PLACEMENT: 1}
 
     @pytest_twisted.ensureDeferred
     async def test_holes_of_a_placement_are_kept(self, catalog: Catalog) -> None:

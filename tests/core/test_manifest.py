@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twisted_store.core.ids import object_id
-from twisted_store.core.manifest import ETAG_PLACEHOLDER, SCHEME_PLAIN, Manifest
+from twisted_store.core.manifest import ETAG_PLACEHOLDER, Manifest
+from twisted_store.core.scheme import Scheme
 from twisted_store.errors import FormatError
 
 DRAFT = Manifest(
@@ -16,7 +17,7 @@ DRAFT = Manifest(
     name="a/b",
     size_bytes=12,
     unit_bytes=2**20,
-    scheme=SCHEME_PLAIN,
+    scheme=Scheme.PLAIN,
     etag=ETAG_PLACEHOLDER,
     created_us=1_750_000_000_000_000,
     content_type="text/plain",

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from twisted_store.core.fills import NodeFill, NodeFills
 from twisted_store.core.ids import NodeId
 from twisted_store.core.placement import SHARES_PER_NODE, Decision, Placer
+from twisted_store.core.striping import DATA_CHUNKS
 from twisted_store.errors import TooFewNodesError
 
 CAPACITY_BYTES = 400_000
@@ -312,10 +313,10 @@ def replay(steps: Sequence[NodeFill | int], seed: int, width: int) -> list[tuple
         try:
             placements.append(store(nodes, placing, step, width).nodes)
         except TooFewNodesError:
-            assert len(able) < width
+            assert len(able) < DATA_CHUNKS
             continue
         assert set(placements[-1]) <= set(able)
-        assert len(set(placements[-1])) == width
+        assert len(set(placements[-1])) == len(placements[-1]) == min(width, len(able))
     return placements
 
 

@@ -4,17 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twisted_store.core.striping import (
-    DATA_CHUNKS,
-    Cutter,
-    SizedCutter,
-    Striping,
-    UnsizedCutter,
-)
+from twisted_store.coding.tables import TableCombination
+from twisted_store.core.cutting import Cutter, SizedCutter, UnsizedCutter
+from twisted_store.core.encoding import Code
+from twisted_store.core.scheme import Scheme
+from twisted_store.core.striping import DATA_CHUNKS, Striping
 
 UNIT = 64 * 1024
 STRIPE = DATA_CHUNKS * UNIT
 TELLING = [0, 1, 4, 5, 6, UNIT, STRIPE - 1, STRIPE, STRIPE + 1, 2 * STRIPE, 3 * STRIPE + 7]
+
+PLAIN = Code(Scheme.PLAIN, TableCombination)
 
 sizes = st.one_of(st.sampled_from(TELLING), st.integers(0, 4 * STRIPE))
 huge_sizes = st.integers(0, 2**63)
@@ -68,8 +68,8 @@ def test_sized_and_unsized_cutters_agree_with_the_plan(size: int, cuts: list[int
     """However the body arrives, the chunks are the same, of the right sizes, and glue back."""
     body, striping = content(size), Striping(size, UNIT)
     pieces = split(body, cuts)
-    chunks = cut(SizedCutter(striping), pieces)
-    assert chunks == cut(UnsizedCutter(UNIT), pieces)
+    chunks = cut(SizedCutter(striping, PLAIN), pieces)
+    assert chunks == cut(UnsizedCutter(UNIT, PLAIN), pieces)
     assert [len(chunk) for chunk in chunks] == [striping.chunk_bytes(i) for i in range(DATA_CHUNKS)]
     assert glue(chunks, striping, 0, size) == body
 
@@ -79,7 +79,7 @@ def test_a_range_reads_the_same_bytes_as_the_whole(size: int, bounds: tuple[int,
     """Ranges by arithmetic."""
     body, striping = content(size), Striping(size, UNIT)
     first, end = sorted(min(bound, size) for bound in bounds)
-    chunks = cut(SizedCutter(striping), [body])
+    chunks = cut(SizedCutter(striping, PLAIN), [body])
     assert glue(chunks, striping, first, end) == body[first:end]
 
 
@@ -103,7 +103,7 @@ def test_runs_beyond_50_gib_use_64_bit_offsets() -> None:
 
 def test_an_unsized_cutter_holds_at_most_a_stripe() -> None:
     """A full stripe goes on as soon as one more byte shows that it is not the last."""
-    cutter = UnsizedCutter(UNIT)
+    cutter = UnsizedCutter(UNIT, PLAIN)
     assert list(cutter.feed(bytes(STRIPE))) == []
     assert sum(len(part) for _, part in cutter.feed(b"x")) == STRIPE
     assert [len(part) for _, part in cutter.end()] == [1]

@@ -29,6 +29,8 @@ LOAD_SECONDS = 0.7
 SUSPENDED_SECONDS = 4.5
 """Longer than the --suspect-after and the --node-timeout of the cluster."""
 
+PLAIN = {"X-Scheme": "5+0"}
+
 LOSSES = pytest.mark.parametrize(
     "loss", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"]
 )
@@ -130,9 +132,9 @@ def test_an_upload_in_flight_when_a_node_is_lost_succeeds_or_leaves_the_name_fre
 def test_a_download_that_needs_a_lost_node_is_refused_before_its_first_byte(
     cluster: LocalCluster, client: Client, lose: Lose, loss: signal.Signals
 ) -> None:
-    """It has 503 and a reason in time; what does not need that node is there."""
+    """Without parity it has 503 and a reason in time; what does not need that node is there."""
     name, body = f"needs-{loss}", content(3 * MIB)
-    client.put(name, body)
+    client.put(name, body, PLAIN)
     lose(nodes_of(cluster, client, name)[4], loss)
     start = time.monotonic()
     answer = client.get(name)
@@ -146,9 +148,9 @@ def test_a_download_that_needs_a_lost_node_is_refused_before_its_first_byte(
 def test_a_download_in_flight_when_its_node_is_lost_breaks_off(
     cluster: LocalCluster, client: Client, lose: Lose, loss: signal.Signals
 ) -> None:
-    """What came is right, and that something is missing cannot be overlooked."""
+    """Without parity: what came is right, and that something is missing cannot be overlooked."""
     name, body = f"breaks-{loss}", content(48 * MIB)
-    client.put(name, body)
+    client.put(name, body, PLAIN)
     address = urlsplit(cluster.api_url)
     connection = HTTPConnection(str(address.hostname), address.port, timeout=DEADLINE_SECONDS)
     connection.request("GET", file_path(name))
@@ -163,11 +165,37 @@ def test_a_download_in_flight_when_its_node_is_lost_breaks_off(
     assert body.startswith(begun + rest)
 
 
+@LOSSES
+def test_p6_downloads_go_on_without_two_nodes(
+    cluster: LocalCluster, client: Client, lose: Lose, loss: signal.Signals
+) -> None:
+    """One is lost in mid-stream, another one then; each costs a hedging delay at most."""
+    name, body = f"goes-on-{loss}", content(48 * MIB)
+    client.put(name, body)
+    holders = nodes_of(cluster, client, name)
+    address = urlsplit(cluster.api_url)
+    connection = HTTPConnection(str(address.hostname), address.port, timeout=DEADLINE_SECONDS)
+    connection.request("GET", file_path(name))
+    response = connection.getresponse()
+    received = bytearray(response.read(MIB))
+    for index in (2, 0):
+        lose(holders[index], loss)
+        received += response.read(8 * MIB)
+    received += response.read()
+    connection.close()
+    assert (response.status, received == body) == (200, True)
+    start = time.monotonic()
+    answer = client.get(name)
+    assert (answer.status, answer.body == body) == (200, True)
+    assert set(answer.headers["x-degraded"].split(", ")) == {"0", "2"}
+    assert time.monotonic() - start < DEADLINE_SECONDS
+
+
 def test_a_node_that_goes_on_after_a_stop_is_used_again(
     cluster: LocalCluster, client: Client, lose: Lose
 ) -> None:
     """Its chunks are readable at once, and new ones come to it."""
-    client.put("before", content(MIB))
+    client.put("before", content(MIB), PLAIN)
     stopped = nodes_of(cluster, client, "before")[0]
     lose(stopped, signal.SIGSTOP)
     assert client.get("before").status == 503

@@ -17,7 +17,8 @@ from tests.web.wire import Answer, head, parse_answers
 from twisted_store.core.checksums import BLOCK_BYTES
 from twisted_store.core.frames import FrameEncoder, manifest_frame
 from twisted_store.core.ids import ChunkId, object_id
-from twisted_store.core.manifest import SCHEME_PLAIN, Manifest
+from twisted_store.core.manifest import Manifest
+from twisted_store.core.scheme import Scheme
 from twisted_store.node.chunk_answer import ChunkAnswers
 from twisted_store.node.health import NodeHealth
 from twisted_store.node.marking import Marking
@@ -41,7 +42,7 @@ def manifest_of(chunk_id: ChunkId) -> bytes:
         name="a file",
         size_bytes=5,
         unit_bytes=BLOCK_BYTES,
-        scheme=SCHEME_PLAIN,
+        scheme=Scheme.PLAIN,
         etag="0" * 64,
         created_us=1,
         content_type="text/plain",

@@ -11,6 +11,7 @@ from twisted.application.service import IService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 
+from twisted_store.coding.choice import best_coder
 from twisted_store.core.sizes import Share
 from twisted_store.node.options import NodeConfig
 from twisted_store.node.service import NodeService, build
@@ -147,6 +148,7 @@ class Simulation:
             run_blocking=self.clock.run_blocking,
             disk=self.disk,
             open_database=_no_database,
+            coder=best_coder(),
             announce=self.announced.append,
             fatal=self.fatal.append,
         )

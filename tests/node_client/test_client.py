@@ -220,7 +220,7 @@ def test_a_node_that_stops_sending_fails_in_time() -> None:
         return NOT_DONE_YET
 
     world = World(behave)
-    with pytest.raises(NodeFailedError, match="nothing in time"):
+    with pytest.raises(NodeFailedError, match="did not send in time"):
         world.get(7)
     assert world.clock.seconds() < 3 * STALL_SECONDS
 

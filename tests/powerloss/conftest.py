@@ -11,6 +11,7 @@ from tests.powerloss.clients import live
 from tests.powerloss.histories import History
 from tests.powerloss.proof import Examination, Report
 from twisted_store.core.durability import Durability
+from twisted_store.core.scheme import Scheme, SchemeRules
 from twisted_store.simulation.cluster import Setting
 
 PROVISIONAL_AGE_SECONDS = 2.0
@@ -48,12 +49,6 @@ def pytest_terminal_summary(
         )
 
 
-@pytest.fixture
-def full(request: pytest.FixtureRequest) -> bool:
-    """Whether there is time."""
-    return bool(request.config.getoption("--full"))
-
-
 @pytest.fixture(scope="session")
 def history_of(tmp_path_factory: pytest.TempPathFactory) -> HistoryOf:
     """The history of a new cluster, by its durability and seed."""
@@ -87,6 +82,7 @@ def new_history(
     """One that has not begun; its ages are short, for much to happen."""
     setting = Setting(
         durability,
+        SchemeRules(Scheme.PLAIN),
         provisional_age_seconds=PROVISIONAL_AGE_SECONDS,
         dead_grace_seconds=DEAD_GRACE_SECONDS,
     )

@@ -8,17 +8,19 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.calls import Calls, content_of
+from twisted_store.core.scheme import Scheme, SchemeRules
 from twisted_store.core.striping import DATA_CHUNKS
-from twisted_store.simulation.cluster import DEAD_GRACE_SECONDS, SimulatedCluster
+from twisted_store.simulation.cluster import DEAD_GRACE_SECONDS, Setting, SimulatedCluster
 
 STRIPE = 5 * 2**20
+PLAIN = Setting(rules=SchemeRules(Scheme.PLAIN))
 TELLING_SIZES = [0, 1, 4, 5, 6, STRIPE - 1, STRIPE, STRIPE + 1, 2 * STRIPE + 12_345]
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[SimulatedCluster]:
     """Seven nodes."""
-    with SimulatedCluster(tmp_path, seed=1, nodes=7) as running:
+    with SimulatedCluster(tmp_path, seed=1, nodes=7, setting=PLAIN) as running:
         yield running
 
 
@@ -60,7 +62,7 @@ def test_p0_a_file_of_any_size_becomes_five_chunks_and_comes_back(
 
 def test_p0_fewer_than_five_nodes_take_nothing(tmp_path: Path) -> None:
     """And say why, and when to come again."""
-    with SimulatedCluster(tmp_path, seed=1, nodes=4) as cluster:
+    with SimulatedCluster(tmp_path, seed=1, nodes=4, setting=PLAIN) as cluster:
         calls = Calls(cluster)
         refused = calls.put("a", b"content")
         assert (refused.status, refused.json["error"]) == (503, "too_few_nodes")

@@ -16,8 +16,8 @@ OpenPut = Callable[[NodeId], ChunkPut]
 Report = Callable[[NodeId, StoreError], None]
 """Told of the node that failed, and how."""
 
-Replace = Callable[[], NodeId]
-"""Gives a node to use in place of one that failed; raises `TooFewNodesError`."""
+Replace = Callable[[StoreError], NodeId]
+"""Gives a node to use in place of one that failed like that; raises `TooFewNodesError`."""
 
 
 class ChunkUpload:
@@ -83,7 +83,7 @@ class ChunkUpload:
 
     def _node_instead(self, failure: StoreError) -> NodeId:
         try:
-            return self._replace()
+            return self._replace(failure)
         except TooFewNodesError as error:
             message = f"{failure.message} No other node can take the chunk: {error.message}."
             raise TooFewNodesError(

@@ -1,100 +1,60 @@
-"""The use case download: runs of bytes from the nodes, glued in order."""
+"""The use case download: an object is opened, to be read from whichever chunks are there."""
 
-from collections.abc import Callable, Iterator
-
+from twisted_store.api.lanes import Lanes, LaneSources
+from twisted_store.api.metrics import Metrics
+from twisted_store.api.object_reader import ObjectReader
 from twisted_store.catalog.catalog import Catalog
 from twisted_store.catalog.entries import Entry
-from twisted_store.cluster.members import Members
-from twisted_store.core.ids import ChunkId, NodeId
-from twisted_store.core.striping import DATA_CHUNKS, Run, Striping
-from twisted_store.errors import (
-    NodeFailedError,
-    ObjectNotFoundError,
-)
-from twisted_store.node_client.chunk_source import ChunkSource
-from twisted_store.node_client.client import NodeClient
-from twisted_store.node_client.fanout import all_of
-
-DOWNLOAD_BYTES_MAX = 8 * 1024 * 1024
-"""What one download holds at most: what is read ahead from five nodes, and what is being sent."""
+from twisted_store.core.galois import Combine
+from twisted_store.core.manifest import Manifest
+from twisted_store.core.striping import DATA_CHUNKS
+from twisted_store.errors import ObjectNotFoundError
+from twisted_store.node_client.chunk_source import READ_AHEAD_BYTES
 
 DOWNLOAD_BYTES_MIN = 256 * 1024
 """What a download holds besides its bytes."""
 
 
-def memory_bytes(size_bytes: int) -> int:
-    """What to reserve for a download of that many bytes."""
-    return min(DOWNLOAD_BYTES_MAX, DOWNLOAD_BYTES_MIN + 2 * size_bytes)
+def memory_bytes(manifest: Manifest, size_bytes: int) -> int:
+    """
+    What to reserve for a download of ``size_bytes`` of an object.
 
-
-class ObjectReader:
-    """The bytes of a range of an object, verified, in order; ``report`` is told who breaks off."""
-
-    def __init__(
-        self,
-        runs: Iterator[Run],
-        sources: dict[int, ChunkSource],
-        report: Callable[[NodeId, NodeFailedError], None],
-    ) -> None:
-        self._runs = runs
-        self._sources = sources
-        self._report = report
-        self._index = 0
-        self._left_bytes = 0
-
-    async def read(self) -> list[memoryview]:
-        """What comes next; empty at the end."""
-        if not self._left_bytes:
-            run = next(self._runs, None)
-            if run is None:
-                return []
-            self._index, self._left_bytes = run.index, run.size_bytes
-        source = self._sources[self._index]
-        try:
-            parts = await source.read(self._left_bytes)
-        except NodeFailedError as failure:
-            self._report(source.node_id, failure)
-            raise
-        self._left_bytes -= sum(len(part) for part in parts)
-        return parts
-
-    def close(self) -> None:
-        """Hang up on nodes that still send."""
-        for source in self._sources.values():
-            source.close()
+    At the worst a stripe is put together from 5 chunks, of which more is read ahead, while what was
+    read before is sent: of each chunk a unit and as much ahead as is left of the range.
+    """
+    unit_bytes = min(manifest.unit_bytes, size_bytes, manifest.chunk_bytes(0))
+    ahead_bytes = min(READ_AHEAD_BYTES, size_bytes, manifest.chunk_bytes(0))
+    return DOWNLOAD_BYTES_MIN + DATA_CHUNKS * (unit_bytes + ahead_bytes) + unit_bytes
 
 
 class Downloads:
     """Opens objects for reading."""
 
-    def __init__(self, catalog: Catalog, members: Members, client: NodeClient) -> None:
+    def __init__(
+        self, catalog: Catalog, sources: LaneSources, combine: Combine, metrics: Metrics
+    ) -> None:
         self._catalog = catalog
-        self._members = members
-        self._client = client
+        self._sources = sources
+        self._combine = combine
+        self._metrics = metrics
 
     async def open(self, entry: Entry, first: int, end: int) -> ObjectReader:
         """
         The object's bytes from ``first`` up to, not including, ``end``.
 
         Returns when the first block of each chunk that is needed has come and is right, so that
-        what fails at all mostly fails here, with `NodeFailedError`, before the first byte is sent.
+        what fails at all mostly fails here, before the first byte is sent: with `NodeFailedError`,
+        or `ChunkNotFoundError` where some chunk is gone.
         """
-        manifest = entry.manifest
-        striping = Striping(manifest.size_bytes, manifest.unit_bytes)
-        spans = {
-            index: span
-            for index in range(DATA_CHUNKS)
-            if (span := (striping.before(first, index), striping.before(end, index)))[0] < span[1]
-        }
-        sources: dict[int, ChunkSource] = {}
-        reader = ObjectReader(striping.runs(first, end), sources, self._members.failed)
+        lanes = Lanes(self._sources, self._metrics, entry.manifest.object_id, entry.placement)
+        reader = ObjectReader(entry.manifest, lanes, self._combine, first, end)
         try:
-            await all_of(
-                self._open_chunk(entry, index, span, sources) for index, span in spans.items()
-            )
+            await reader.open()
         except BaseException:
             reader.close()
             raise
+        if reader.degraded:
+            self._metrics.degraded_reads.inc()
         return reader
 
     async def current(self, name: str) -> Entry:
@@ -103,18 +63,3 @@ class Downloads:
         if entry is None:
             raise ObjectNotFoundError(f"There is no file {name!r}.")
         return entry
-
-    async def _open_chunk(
-        self, entry: Entry, index: int, span: tuple[int, int], sources: dict[int, ChunkSource]
-    ) -> None:
-        node_id = entry.placement[index]
-        if node_id is None:
-            raise NodeFailedError(f"Chunk {index} is on no node.")
-        chunk_id = ChunkId(entry.manifest.object_id, index)
-        try:
-            source = await self._client.get(self._members.peer(node_id), chunk_id, *span)
-            sources[index] = source
-            await source.ready()
-        except NodeFailedError as failure:
-            self._members.failed(node_id, failure)
-            raise

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from twisted.internet.interfaces import IReactorTime
 
 from twisted_store.api.budget import MemoryBudget
-from twisted_store.api.download import Downloads, ObjectReader, memory_bytes
+from twisted_store.api.download import Downloads, memory_bytes
 from twisted_store.api.file_headers import describing_headers, field_value
+from twisted_store.api.object_reader import ObjectReader
 from twisted_store.catalog.entries import Entry
 from twisted_store.core.conditions import Conditions
 from twisted_store.core.manifest import Manifest
@@ -18,6 +19,9 @@ from twisted_store.web.writer import ResponseWriter
 
 NOT_MODIFIED_HEADERS = ("ETag", "Last-Modified", "Cache-Control", "Expires")
 """What a 304 says of the file (RFC 9110 section 15.4.5)."""
+
+DEGRADED_HEADER = "X-Degraded"
+"""The data chunks that an answer was begun without; the bytes are the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +74,12 @@ class FileAnswers:
         if request.method == b"HEAD" or not part.size_bytes:
             _set_head(request, status, headers | {"Content-Length": str(part.size_bytes)})
             return
-        async with self.budget.reserve(memory_bytes(part.size_bytes)):
+        async with self.budget.reserve(memory_bytes(entry.manifest, part.size_bytes)):
             reader = await self.downloads.open(entry, part.first, part.last + 1)
             try:
                 _set_head(request, status, headers)
+                if reader.degraded:
+                    request.setHeader(DEGRADED_HEADER, ", ".join(map(str, reader.degraded)))
                 await self._copy(reader, request, part.size_bytes)
             finally:
                 reader.close()

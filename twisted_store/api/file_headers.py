@@ -9,6 +9,7 @@ from twisted.web.http_headers import Headers
 from twisted_store.api.digests import ExpectedDigests
 from twisted_store.api.upload import FileToStore
 from twisted_store.core.manifest import Manifest
+from twisted_store.core.scheme import SchemeChoice, parse_choice
 from twisted_store.errors import BadRequestError
 from twisted_store.web.conditional import format_etag, parse_conditions
 from twisted_store.web.dates import format_date
@@ -17,6 +18,9 @@ CONTENT_TYPE_DEFAULT = "application/octet-stream"
 
 METADATA_BYTES_MAX = 2048
 """All stored headers of a file together, names and values, its Content-Type included."""
+
+SCHEME_HEADER = "X-Scheme"
+"""How much redundancy an upload asks for."""
 
 KEPT_HEADERS = (
     "Cache-Control",
@@ -52,6 +56,7 @@ def file_to_store(name: str, size_bytes: int | None, headers: Headers) -> FileTo
         headers=kept,
         conditions=parse_conditions(headers),
         digests=_expected_digests(headers),
+        scheme=scheme_choice(SCHEME_HEADER, field_value(headers, SCHEME_HEADER)),
     )
 
 
@@ -64,6 +69,14 @@ def describing_headers(manifest: Manifest) -> dict[str, str]:
         "Accept-Ranges": "bytes",
         **dict(manifest.headers),
     }
+
+
+def scheme_choice(field: str, text: str | None) -> SchemeChoice | None:
+    """The choice that a header or parameter ``field`` names; raises `BadRequestError`."""
+    try:
+        return None if text is None else parse_choice(text)
+    except ValueError as error:
+        raise BadRequestError(f"{field}: {error}") from error
 
 
 def field_value(headers: Headers, name: str) -> str | None:

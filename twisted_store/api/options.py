@@ -1,8 +1,10 @@
 """The command line of `twistd storeapi`, and what it comes down to."""
 
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from twisted_store.core.durability import Durability, DurabilityMode
+from twisted_store.core.scheme import AUTO, SchemeChoice, SchemeRules, parse_choice
 from twisted_store.core.sizes import parse_size
 from twisted_store.options import RoleOptions, directory, one_of, seconds, secret_file
 
@@ -27,6 +29,7 @@ class ApiConfig:
     upload_memory_bytes: int
     download_memory_bytes: int
     object_bytes_max: int | None
+    rules: SchemeRules = SchemeRules()
 
 
 class Options(RoleOptions):
@@ -54,6 +57,21 @@ class Options(RoleOptions):
             None,
             "1",
             "With --durability relaxed, sync everything within so many seconds.",
+        ],
+        [
+            "scheme",
+            None,
+            AUTO,
+            "How much redundancy new files get: 5+0 to 5+3 (that many parity chunks), 5x2 (two "
+            "copies), or auto (as much parity as the nodes allow, 5+2 at most).",
+        ],
+        [
+            "scheme-for",
+            None,
+            None,
+            "PREFIX=SCHEME, several separated by blanks: new files whose names begin so get that "
+            "scheme, the longest prefix counts. A blank in a prefix is written %20. What an upload "
+            "asks for itself (X-Scheme) goes before.",
         ],
         [
             "suspect-after",
@@ -97,6 +115,10 @@ class Options(RoleOptions):
             upload_memory_bytes=self.required("upload-memory", parse_size),
             download_memory_bytes=self.required("download-memory", parse_size),
             object_bytes_max=self.optional("object-size-max", parse_size),
+            rules=SchemeRules(
+                self.required("scheme", parse_choice),
+                self.optional("scheme-for", scheme_rules) or (),
+            ),
         )
 
     def _durability(self) -> Durability:
@@ -104,3 +126,15 @@ class Options(RoleOptions):
         mode = DurabilityMode(self.required("durability", one_of(*modes)))
         window_seconds = self.required("relaxed-window", seconds)
         return Durability(mode, window_seconds if mode is DurabilityMode.RELAXED else 0.0)
+
+
+def scheme_rules(text: str) -> tuple[tuple[str, SchemeChoice], ...]:
+    """Pairs of prefix and choice; raises ValueError with a sentence."""
+    return tuple(map(_scheme_rule, text.split()))
+
+
+def _scheme_rule(text: str) -> tuple[str, SchemeChoice]:
+    prefix, equals, choice = text.rpartition("=")
+    if not (prefix and equals):
+        raise ValueError(f"{text!r} is no rule: write PREFIX=SCHEME.")
+    return unquote(prefix, errors="strict"), parse_choice(choice)

@@ -9,26 +9,36 @@ from twisted.internet.interfaces import IReactorTime
 
 from twisted_store import __version__
 from twisted_store.api.budget import MemoryBudget
+from twisted_store.api.explain_view import dry_run_view, explain_view, redundancy_view
 from twisted_store.api.file_answer import FileAnswers
-from twisted_store.api.file_headers import file_to_store
+from twisted_store.api.file_headers import file_to_store, scheme_choice
+from twisted_store.api.metrics import MEDIA_TYPE, Metrics
 from twisted_store.api.node_calls import NodeCalls
 from twisted_store.api.pace import Pace
 from twisted_store.api.upload import FileToStore, Uploads
-from twisted_store.api.views import explain_view, file_view, nodes_view, page_view, readiness_view
+from twisted_store.api.views import (
+    file_view,
+    losses_view,
+    nodes_view,
+    page_view,
+    readiness_view,
+)
 from twisted_store.catalog.catalog import Catalog
 from twisted_store.catalog.listing import LIST_MAX
 from twisted_store.cluster.marks import MarkDelivery
 from twisted_store.cluster.members import Members
 from twisted_store.core.durability import Durability
 from twisted_store.core.ids import parse_node_id
-from twisted_store.core.manifest import SCHEME_PLAIN
 from twisted_store.core.names import parse_name
-from twisted_store.errors import BadRequestError, CatalogRolledBackError
+from twisted_store.core.scheme import SchemeRules
+from twisted_store.core.striping import UNIT_BYTES, Striping
+from twisted_store.errors import BadRequestError, CatalogRolledBackError, ObjectNotFoundError
 from twisted_store.web.answers import answer_errors, answer_json
 from twisted_store.web.conditional import format_etag, parse_conditions
 from twisted_store.web.multipart import file_part
 from twisted_store.web.request import StreamingRequest
 
+_SIZE = re.compile(r"[0-9]{1,18}")
 _LIMIT = re.compile(r"[1-9][0-9]{0,5}")
 
 
@@ -48,6 +58,8 @@ class ApiResource:
     upload_budget: MemoryBudget
     clock: IReactorTime
     durability: Durability
+    rules: SchemeRules
+    metrics: Metrics
 
     @app.route("/files/NAME", methods=["PUT"])
     async def put_file(self, request: StreamingRequest) -> None:
@@ -102,9 +114,25 @@ class ApiResource:
 
     @app.route("/explain/NAME", methods=["GET"])
     async def explain(self, request: StreamingRequest) -> None:
-        """Where the chunks of a file are."""
-        entry = await self.file_answers.downloads.current(parse_name(request.tail))
-        answer_json(request, 200, explain_view(entry, self.members))
+        """Where the chunks of a file are, and why."""
+        name = parse_name(request.tail)
+        explained = await self.catalog.explain(name)
+        if explained is None:
+            raise ObjectNotFoundError(f"There is no file {name!r}.")
+        answer_json(request, 200, explain_view(explained, self.members))
+
+    @app.route("/explain", methods=["GET"])
+    async def explain_size(self, request: StreamingRequest) -> None:
+        """Where the chunks of a file of that size would go now, and why."""
+        asked = request.parameters()
+        size = asked.get("size", "")
+        if _SIZE.fullmatch(size) is None:
+            raise BadRequestError(f"size={size} is not a number of bytes.")
+        choice = scheme_choice("scheme", asked.get("scheme"))
+        scheme = self.members.target(choice or self.rules.choice(asked.get("name", "")))
+        chunk_bytes = Striping(int(size), UNIT_BYTES).chunk_bytes(0)
+        decision = self.members.preview(chunk_bytes, scheme)
+        answer_json(request, 200, dry_run_view(int(size), scheme, decision, self.members))
 
     @app.route("/cluster", methods=["GET"])
     async def cluster(self, request: StreamingRequest) -> None:
@@ -113,12 +141,22 @@ class ApiResource:
         about = {
             "cluster_id": self.catalog.cluster_id,
             "version": __version__,
-            "scheme": SCHEME_PLAIN,
+            "scheme": str(self.rules.default),
             "durability": str(self.durability),
             "objects": totals.objects,
             "bytes": totals.size_bytes,
         }
-        answer_json(request, 200, about | nodes_view(self.members))
+        target = self.members.target(self.rules.default)
+        losses = losses_view(await self.catalog.placements())
+        answer_json(request, 200, about | losses | nodes_view(self.members, target))
+
+    @app.route("/metrics", methods=["GET"])
+    async def show_metrics(self, request: StreamingRequest) -> None:
+        """The counters, for Prometheus."""
+        text = self.metrics.exposition()
+        request.setHeader("Content-Type", MEDIA_TYPE)
+        request.setHeader("Content-Length", str(len(text)))
+        request.write(text)
 
     @app.route("/health/live", methods=["GET"])
     async def live(self, request: StreamingRequest) -> None:
@@ -128,7 +166,7 @@ class ApiResource:
     @app.route("/health/ready", methods=["GET"])
     async def ready(self, request: StreamingRequest) -> None:
         """Whether files can be stored now, with reasons."""
-        view = readiness_view(self.members.status())
+        view = readiness_view(self.members.status(), self.members.target(self.rules.default))
         view["reasons"] += [
             {"code": CatalogRolledBackError.code, "message": refusal}
             for refusal in self.marks.refusals.values()
@@ -152,7 +190,8 @@ class ApiResource:
             stored = await self.uploads.put(file, paced)
         headers = {"ETag": format_etag(stored.manifest.etag)}
         status = 200 if stored.replaced else 201
-        answer_json(request, status, file_view(stored.manifest), headers)
+        redundancy = redundancy_view(stored.manifest.scheme, stored.placement)
+        answer_json(request, status, file_view(stored.manifest) | redundancy, headers)
 
 
 async def _no_body() -> AsyncIterator[bytes]:

@@ -14,6 +14,8 @@ from twisted_store.api.directory import hold_directory
 from twisted_store.api.download import Downloads
 from twisted_store.api.file_answer import FileAnswers
 from twisted_store.api.in_flight import InFlight
+from twisted_store.api.lanes import LaneSources
+from twisted_store.api.metrics import Metrics
 from twisted_store.api.node_calls import NodeCalls
 from twisted_store.api.options import ApiConfig, Options
 from twisted_store.api.ownership import Ownership
@@ -25,6 +27,7 @@ from twisted_store.catalog.entries import KnownNode
 from twisted_store.cluster.loop import Loop
 from twisted_store.cluster.marks import MarkDelivery
 from twisted_store.cluster.members import TICK_SECONDS, Member, Members
+from twisted_store.core.hedging import HedgingDelay
 from twisted_store.core.peer import Peer
 from twisted_store.errors import StartupError
 from twisted_store.node_client.client import NodeClient
@@ -72,7 +75,8 @@ class ApiService(Service):
             loop.start()
         self.seams.announce(
             f"storeapi {__version__} listening on {' '.join(urls)}, "
-            f"durability {self.config.durability}, cluster {self.catalog.cluster_id}"
+            f"durability {self.config.durability}, scheme {self.config.rules.default} "
+            f"by {self.seams.coder.text}, cluster {self.catalog.cluster_id}"
         )
 
     def stopService(self) -> "Deferred[None]":
@@ -182,6 +186,8 @@ def _resource(
     marks: MarkDelivery,
 ) -> ApiResource:
     in_flight = InFlight(catalog.incarnation, seams.random)
+    hedging = HedgingDelay()
+    metrics = Metrics(hedging)
     upload_budget = MemoryBudget("uploads", config.upload_memory_bytes, seams.clock)
     download_budget = MemoryBudget("downloads", config.download_memory_bytes, seams.clock)
     return ApiResource(
@@ -189,7 +195,9 @@ def _resource(
         members=members,
         uploads=Uploads(
             catalog,
-            Transfers(members, client, config.durability),
+            Transfers(
+                members, client, metrics, seams.coder.combine, config.rules, config.durability
+            ),
             marks,
             in_flight,
             upload_budget,
@@ -197,7 +205,12 @@ def _resource(
             config.object_bytes_max,
         ),
         file_answers=FileAnswers(
-            Downloads(catalog, members, client),
+            Downloads(
+                catalog,
+                LaneSources(members, client, hedging, seams.monotonic),
+                seams.coder.combine,
+                metrics,
+            ),
             download_budget,
             seams.clock,
             config.client_timeout_seconds,
@@ -214,4 +227,6 @@ def _resource(
         upload_budget=upload_budget,
         clock=seams.clock,
         durability=config.durability,
+        rules=config.rules,
+        metrics=metrics,
     )

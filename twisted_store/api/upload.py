@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 
 from twisted_store.api.budget import MemoryBudget
+from twisted_store.api.chunk_upload import KEPT_BYTES_MAX
 from twisted_store.api.digests import BodyDigests, ExpectedDigests
 from twisted_store.api.gathering import gathered
 from twisted_store.api.in_flight import InFlight
@@ -12,22 +13,16 @@ from twisted_store.api.transfer import ChunkSizes, Transfer, Transfers
 from twisted_store.catalog.catalog import Catalog, CommitInDoubtError
 from twisted_store.cluster.marks import MarkDelivery
 from twisted_store.core.conditions import Conditions
-from twisted_store.core.ids import ObjectId
-from twisted_store.core.manifest import ETAG_PLACEHOLDER, SCHEME_PLAIN, Manifest
-from twisted_store.core.striping import (
-    DATA_CHUNKS,
-    UNIT_BYTES,
-    UNSIZED_UNIT_BYTES,
-    Cutter,
-    SizedCutter,
-    Striping,
-    UnsizedCutter,
-)
+from twisted_store.core.cutting import Cutter, SizedCutter, UnsizedCutter
+from twisted_store.core.ids import ObjectId, Placement
+from twisted_store.core.manifest import ETAG_PLACEHOLDER, Manifest
+from twisted_store.core.scheme import Scheme, SchemeChoice
+from twisted_store.core.striping import DATA_CHUNKS, UNIT_BYTES, UNSIZED_UNIT_BYTES
 from twisted_store.core.versions import Version
 from twisted_store.errors import IncompleteBodyError, TooLargeError
 
-UPLOAD_BYTES_MAX = 9 * 1024 * 1024
-"""What one upload holds at most: kept and queued bytes of five chunks, and what is being read."""
+QUEUED_BYTES_MAX = 3 * UNIT_BYTES // 4
+"""What waits for one node: its queue, and a frame that is not full."""
 
 UPLOAD_BYTES_MIN = 256 * 1024
 """What an upload holds besides its body."""
@@ -35,7 +30,11 @@ UPLOAD_BYTES_MIN = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class FileToStore:
-    """What a client says of a file before its body; ``size_bytes`` is None when it does not say."""
+    """
+    What a client says of a file before its body.
+
+    ``size_bytes`` and ``scheme`` are None when it does not say.
+    """
 
     name: str
     size_bytes: int | None
@@ -43,6 +42,7 @@ class FileToStore:
     headers: tuple[tuple[str, str], ...]
     conditions: Conditions
     digests: ExpectedDigests
+    scheme: SchemeChoice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ class Stored:
     """An upload that is acknowledged; ``replaced`` tells whether the name existed."""
 
     manifest: Manifest
+    placement: Placement
     replaced: bool
 
 
@@ -83,10 +84,12 @@ class Uploads:
         """
         self._check_size(file.size_bytes or 0)
         await self._check_conditions(file)
-        async with self._budget.reserve(_memory_bytes(file.size_bytes)):
+        scheme = self._transfers.scheme_for(file.name, file.scheme)
+        async with self._budget.reserve(memory_bytes(file.size_bytes, scheme)):
             object_id = self._in_flight.begin()
             try:
-                transfer, manifest = await self._transfer(file, object_id, body)
+                draft = self._draft(file, object_id, scheme)
+                transfer, manifest = await self._transfer(file, draft, body)
             except BaseException:
                 self._in_flight.end(object_id)
                 raise
@@ -101,9 +104,8 @@ class Uploads:
             file.conditions.check_write(manifest.etag, manifest.modified_seconds)
 
     async def _transfer(
-        self, file: FileToStore, object_id: ObjectId, body: AsyncIterator[bytes]
+        self, file: FileToStore, draft: Manifest, body: AsyncIterator[bytes]
     ) -> tuple[Transfer, Manifest]:
-        draft = self._draft(file, object_id)
         transfer = self._begin(file, draft)
         try:
             size_bytes, etag = await self._send(file, draft, transfer, body)
@@ -114,13 +116,13 @@ class Uploads:
             raise
         return transfer, manifest
 
-    def _draft(self, file: FileToStore, object_id: ObjectId) -> Manifest:
+    def _draft(self, file: FileToStore, object_id: ObjectId, scheme: Scheme) -> Manifest:
         return Manifest(
             object_id=object_id,
             name=file.name,
             size_bytes=file.size_bytes or 0,
             unit_bytes=UNSIZED_UNIT_BYTES if file.size_bytes is None else UNIT_BYTES,
-            scheme=SCHEME_PLAIN,
+            scheme=scheme,
             etag=ETAG_PLACEHOLDER,
             created_us=self._now_us(),
             content_type=file.content_type,
@@ -128,14 +130,11 @@ class Uploads:
         )
 
     def _begin(self, file: FileToStore, draft: Manifest) -> Transfer:
-        striping = Striping(draft.size_bytes, draft.unit_bytes)
         if file.size_bytes is None:
-            return self._transfers.begin(draft.object_id, None)
+            return self._transfers.begin(draft.object_id, draft.scheme, None)
         manifest_bytes = len(draft.encode())
-        sizes = [
-            ChunkSizes(striping.chunk_bytes(index), manifest_bytes) for index in range(DATA_CHUNKS)
-        ]
-        return self._transfers.begin(draft.object_id, sizes)
+        sizes = [ChunkSizes(chunk_bytes, manifest_bytes) for chunk_bytes in draft.chunk_sizes]
+        return self._transfers.begin(draft.object_id, draft.scheme, sizes)
 
     async def _send(
         self,
@@ -144,9 +143,10 @@ class Uploads:
         transfer: Transfer,
         body: AsyncIterator[bytes],
     ) -> tuple[int, str]:
-        cutter: Cutter = UnsizedCutter(draft.unit_bytes)
+        code = self._transfers.code(draft.scheme)
+        cutter: Cutter = UnsizedCutter(draft.unit_bytes, code)
         if file.size_bytes is not None:
-            cutter = SizedCutter(Striping(draft.size_bytes, draft.unit_bytes))
+            cutter = SizedCutter(draft.striping, code)
         digests = BodyDigests(file.digests)
         size_bytes = 0
         async for piece in gathered(body):
@@ -161,7 +161,9 @@ class Uploads:
 
     async def _commit(self, file: FileToStore, transfer: Transfer, manifest: Manifest) -> Stored:
         try:
-            committed = await self._catalog.commit(manifest, transfer.placement, file.conditions)
+            committed = await self._catalog.commit(
+                manifest, transfer.placement, file.conditions, transfer.reasons
+            )
         except CommitInDoubtError:
             raise  # The chunks may be an object's: they stay, and the upload stays in flight.
         except Exception:
@@ -169,11 +171,10 @@ class Uploads:
             self._in_flight.end(manifest.object_id)
             raise
         self._in_flight.end(manifest.object_id)
-        striping = Striping(manifest.size_bytes, manifest.unit_bytes)
-        transfer.end([striping.chunk_bytes(index) for index in range(DATA_CHUNKS)])
+        transfer.end(manifest.chunk_sizes)
         version = Version(manifest.object_id, transfer.placement)
         self._marks.committed(committed.sequence, version)
-        return Stored(manifest, committed.replaced)
+        return Stored(manifest, transfer.placement, committed.replaced)
 
     def _abandon(self, transfer: Transfer) -> None:
         transfer.discard(self._in_flight.incarnation)
@@ -190,7 +191,16 @@ class Uploads:
         return int(self._wall() * 1_000_000)
 
 
-def _memory_bytes(size_bytes: int | None) -> int:
+def memory_bytes(size_bytes: int | None, scheme: Scheme) -> int:
+    """
+    What to reserve for an upload.
+
+    Of each chunk some bytes are kept at first, of each parity chunk besides what is summed up;
+    copies of a chunk are the same bytes until they are queued.
+    """
+    sums = 0 if scheme is Scheme.COPIES else scheme.width - DATA_CHUNKS
+    kept_bytes = (DATA_CHUNKS + 2 * sums) * KEPT_BYTES_MAX
+    most = UPLOAD_BYTES_MIN + kept_bytes + scheme.width * QUEUED_BYTES_MAX
     if size_bytes is None:
-        return UPLOAD_BYTES_MAX
-    return min(UPLOAD_BYTES_MAX, UPLOAD_BYTES_MIN + 2 * size_bytes)
+        return most
+    return min(most, UPLOAD_BYTES_MIN + int(2 * size_bytes * scheme.overhead))

@@ -1,17 +1,25 @@
 """What the api tells of files and of the cluster, as values for JSON."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from math import ceil
 from typing import Any
 
-from twisted_store.catalog.entries import Entry, ListedObject, Page
+from twisted_store.catalog.entries import ListedObject, Page
 from twisted_store.cluster.members import Members, MemberStatus
 from twisted_store.core.evenness import spread, usable_bytes
+from twisted_store.core.ids import NodeId, Placement
 from twisted_store.core.manifest import Manifest
 from twisted_store.core.membership import Membership
-from twisted_store.core.striping import DATA_CHUNKS, Striping
+from twisted_store.core.placement import placement_of
+from twisted_store.core.redundancy import losses_survived
+from twisted_store.core.scheme import Scheme, scheme_of
+from twisted_store.core.striping import DATA_CHUNKS
 
 Json = dict[str, Any]
+
+_DISTINCT = tuple(NodeId(str(number)) for number in range(10))
 
 FULL = 0.99
 """A node filled so far is reported: a large chunk may not fit any more."""
@@ -37,55 +45,70 @@ def page_view(page: Page) -> Json:
     }
 
 
-def explain_view(entry: Entry, members: Members) -> Json:
-    """Where the chunks of a file are."""
-    manifest = entry.manifest
-    striping = Striping(manifest.size_bytes, manifest.unit_bytes)
-    return {
-        "name": manifest.name,
-        "object_id": manifest.object_id,
-        "size": manifest.size_bytes,
-        "scheme": manifest.scheme,
-        "unit_bytes": manifest.unit_bytes,
-        "chunks": [
-            {
-                "index": index,
-                "node_id": node_id,
-                "url": members.peer(node_id).url,
-                "bytes": striping.chunk_bytes(index),
-            }
-            for index, node_id in enumerate(entry.placement)
-            if node_id is not None
-        ],
-    }
-
-
-def nodes_view(members: Members) -> Json:
-    """All nodes, how evenly they are filled, and how much they can take."""
+def nodes_view(members: Members, target: Scheme) -> Json:
+    """All nodes, how evenly they are filled, and how much they can take under that scheme."""
     statuses = members.status()
-    usable = usable_bytes([status.member.capacity_bytes for status in statuses])
+    width = max(DATA_CHUNKS, min(target.nodes, len(statuses)))
+    usable = usable_bytes(
+        [status.member.capacity_bytes for status in statuses],
+        width,
+        target.nodes / target.overhead,
+    )
     return {
         "nodes": [_node_view(status) for status in statuses],
-        "spread": spread(members.fills.values()),
+        "target": target,
+        "spread": spread(members.fills.values(), width),
         "capacity_bytes": usable.raw_bytes,
         "usable_bytes": usable.usable_bytes,
         "usable_limit": usable.limit,
     }
 
 
-def readiness_view(statuses: Sequence[MemberStatus]) -> Json:
+def losses_view(placements: Iterable[tuple[Placement, int]]) -> Json:
+    """How many objects survive how many losses."""
+    objects = Counter[int]()
+    for placement, count in placements:
+        objects[losses_survived(scheme_of(placement), placement)] += count
+    return {"objects_by_losses_survived": {str(key): objects[key] for key in sorted(objects)}}
+
+
+def readiness_view(statuses: Sequence[MemberStatus], target: Scheme) -> Json:
     """Whether files can be stored, and what an operator should know."""
     reasons = [reason for status in statuses for reason in _node_reasons(status)]
-    takers = sum(
-        status.verdict.membership is Membership.UP and _fill(status) < 1 for status in statuses
-    )
-    if takers < DATA_CHUNKS:
-        message = f"A file needs {DATA_CHUNKS} nodes with room, and {takers} are up: start more."
+    takers = [
+        status.member.zone
+        for status in statuses
+        if status.verdict.membership is Membership.UP and _fill(status) < 1
+    ]
+    reasons += _redundancy_reasons(takers, target)
+    if len(takers) < DATA_CHUNKS:
+        message = (
+            f"A file needs {DATA_CHUNKS} nodes with room, and {len(takers)} are up: start more."
+        )
         reasons.append({"code": "too_few_nodes", "message": message})
-    elif takers == DATA_CHUNKS:
+    elif len(takers) == DATA_CHUNKS:
         message = f"Only {DATA_CHUNKS} nodes with room are up: the next loss stops uploads."
         reasons.append({"code": "no_spare_node", "message": message})
-    return {"ready": takers >= DATA_CHUNKS, "reasons": reasons}
+    return {"ready": len(takers) >= DATA_CHUNKS, "reasons": reasons}
+
+
+def _redundancy_reasons(zones: Sequence[str], target: Scheme) -> list[Json]:
+    """What new files get less than they should, with nodes in these zones."""
+    if DATA_CHUNKS <= len(zones) < target.nodes:
+        message = (
+            f"New files get {len(zones)} chunks and survive the loss of {len(zones) - DATA_CHUNKS} "
+            f"nodes: {target} wants {target.nodes} nodes with room, {len(zones)} are up."
+        )
+        return [{"code": "redundancy_reduced", "message": message}]
+    losses = losses_survived(target, placement_of(target, _DISTINCT[: target.nodes]))
+    needed = ceil(target.nodes / losses) if losses else 0
+    if len(zones) >= DATA_CHUNKS and len(set(zones)) < needed:
+        message = (
+            f"New files survive the loss of any {losses} nodes, not of a host: that takes nodes in "
+            f"{needed} zones, they are in {len(set(zones))}."
+        )
+        return [{"code": "host_not_survived", "message": message}]
+    return []
 
 
 def _node_reasons(status: MemberStatus) -> list[Json]:

@@ -18,6 +18,7 @@ from twisted_store.catalog.entries import (
     Committed,
     Deleted,
     Entry,
+    Explained,
     KnownNode,
     Page,
     Totals,
@@ -30,6 +31,7 @@ from twisted_store.core.conditions import NO_CONDITIONS, Conditions
 from twisted_store.core.durability import Durability, DurabilityMode
 from twisted_store.core.ids import ClusterId, ObjectId, Placement
 from twisted_store.core.manifest import Manifest
+from twisted_store.core.reasons import NO_REASONS, Reasons
 from twisted_store.core.versions import DeadVersion
 from twisted_store.errors import StartupError, StoppingError, StoreError, UnavailableError
 
@@ -117,10 +119,14 @@ class Catalog:
         return Totals(self._counters.objects, self._counters.size_bytes)
 
     async def commit(
-        self, manifest: Manifest, placement: Placement, conditions: Conditions = NO_CONDITIONS
+        self,
+        manifest: Manifest,
+        placement: Placement,
+        conditions: Conditions = NO_CONDITIONS,
+        reasons: Reasons = NO_REASONS,
     ) -> Committed:
         """Make this the object of its name, or raise `PreconditionFailedError`."""
-        row = ObjectRow.pack(manifest, placement)
+        row = ObjectRow.pack(manifest, placement, reasons)
         return await self._writes.submit(lambda transaction: transaction.store(row, conditions))
 
     async def delete(self, name: str, conditions: Conditions = NO_CONDITIONS) -> Deleted:
@@ -132,6 +138,15 @@ class Catalog:
         """The object of this name."""
         raw = name.encode()
         return await self._reads.submit(lambda database: queries.get(database, raw))
+
+    async def explain(self, name: str) -> Explained | None:
+        """The object of this name with the reasons for its placement."""
+        raw = name.encode()
+        return await self._reads.submit(lambda database: queries.explain(database, raw))
+
+    async def placements(self) -> tuple[tuple[Placement, int], ...]:
+        """The placements of current objects, and how many objects have each."""
+        return await self._reads.submit(queries.placements)
 
     async def list(self, prefix: str, delimiter: str, after: str, limit: int) -> Page:
         """See `list_page`; a page has at most `LIST_MAX` lines."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from twisted_store.core.ids import NodeId, Placement
 from twisted_store.core.manifest import Manifest
+from twisted_store.core.reasons import Reasons
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,14 @@ class Entry:
     manifest: Manifest
     placement: Placement
     sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """An object, and why its chunks are where they are, as far as that is known."""
+
+    entry: Entry
+    reasons: Reasons
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,17 +4,23 @@ from collections.abc import Iterable
 from typing import Any
 
 from twisted_store.catalog.database import Database
-from twisted_store.catalog.entries import Entry, KnownNode
+from twisted_store.catalog.entries import Entry, Explained, KnownNode
 from twisted_store.catalog.rows import (
     entry_of,
     pack_object_id,
     unpack_object_id,
     unpack_placement,
 )
-from twisted_store.core.ids import ObjectId
+from twisted_store.core.ids import ObjectId, Placement
+from twisted_store.core.reasons import NO_REASONS, Reasons
 from twisted_store.core.versions import DeadVersion, Version
 
 _ENTRY = "SELECT sequence, manifest, nodes FROM objects JOIN placements USING (placement_id) "
+_EXPLAINED = """
+    SELECT reasons, sequence, manifest, nodes FROM objects
+    JOIN placements USING (placement_id) LEFT JOIN decisions USING (decision_id)
+    WHERE name = ?
+"""
 _DEAD = """
     SELECT dead.sequence, dead.object_id, own.nodes, dead.successor_object_id, successor.nodes
     FROM dead
@@ -34,6 +40,23 @@ def get(database: Database, name: bytes) -> Entry | None:
     """The object of this name."""
     row = database.execute(_ENTRY + "WHERE name = ?", (name,)).fetchone()
     return None if row is None else entry_of(row)
+
+
+def explain(database: Database, name: bytes) -> Explained | None:
+    """The object of this name with the reasons for its placement."""
+    row = database.execute(_EXPLAINED, (name,)).fetchone()
+    if row is None:
+        return None
+    reasons, *entry = row
+    return Explained(
+        entry_of(tuple(entry)), NO_REASONS if reasons is None else Reasons.decode(reasons)
+    )
+
+
+def placements(database: Database) -> tuple[tuple[Placement, int], ...]:
+    """The placements of current objects, and how many objects have each."""
+    rows = database.execute("SELECT nodes, objects FROM placements WHERE objects > 0")
+    return tuple((unpack_placement(nodes), objects) for nodes, objects in rows)
 
 
 def find(database: Database, object_ids: Iterable[ObjectId]) -> dict[ObjectId, Entry]:

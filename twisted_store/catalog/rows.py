@@ -6,6 +6,7 @@ from typing import Any, Self
 from twisted_store.catalog.entries import Entry
 from twisted_store.core.ids import NodeId, ObjectId, Placement
 from twisted_store.core.manifest import Manifest
+from twisted_store.core.reasons import NO_REASONS, Reasons
 
 
 def pack_placement(placement: Placement) -> str:
@@ -45,9 +46,10 @@ class ObjectRow:
     created_us: int
     nodes: str
     manifest: bytes
+    reasons: str | None
 
     @classmethod
-    def pack(cls, manifest: Manifest, placement: Placement) -> Self:
+    def pack(cls, manifest: Manifest, placement: Placement, reasons: Reasons) -> Self:
         """Whatever cannot be packed fails here, before it shares a transaction with others."""
         return cls(
             manifest.name.encode(),
@@ -57,4 +59,5 @@ class ObjectRow:
             manifest.created_us,
             pack_placement(placement),
             manifest.encode(),
+            reasons.encoded if reasons != NO_REASONS else None,
         )

@@ -63,7 +63,25 @@ _VERSION_1 = (
     "CREATE INDEX dead_by_object ON dead (object_id)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1,)
+# Why chunks are where they are, shared by the objects of one decision; and how many objects have a
+# placement, so that nobody has to count them.
+_VERSION_2 = (
+    """
+    CREATE TABLE decisions (
+        decision_id INTEGER PRIMARY KEY,
+        reasons TEXT NOT NULL UNIQUE,
+        objects INTEGER NOT NULL
+    )
+    """,
+    "ALTER TABLE objects ADD COLUMN decision_id INTEGER",
+    "ALTER TABLE placements ADD COLUMN objects INTEGER NOT NULL DEFAULT 0",
+    """
+    UPDATE placements SET objects =
+        (SELECT COUNT(*) FROM objects WHERE objects.placement_id = placements.placement_id)
+    """,
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
 """The statements that lead from version N to N + 1, for each N; version 0 is an empty file."""
 
 

@@ -27,11 +27,20 @@ class _Current(NamedTuple):
     etag: str
     created_us: int
     placement_id: int
+    decision_id: int | None
 
 
 _CURRENT = """
-    SELECT sequence, object_id, size_bytes, etag, created_us, placement_id
+    SELECT sequence, object_id, size_bytes, etag, created_us, placement_id, decision_id
     FROM objects WHERE name = ?
+"""
+_ADD_TO_PLACEMENT = """
+    INSERT INTO placements (nodes, objects) VALUES (?, 1)
+    ON CONFLICT (nodes) DO UPDATE SET objects = objects + 1 RETURNING placement_id
+"""
+_ADD_TO_DECISION = """
+    INSERT INTO decisions (reasons, objects) VALUES (?, 1)
+    ON CONFLICT (reasons) DO UPDATE SET objects = objects + 1 RETURNING decision_id
 """
 _SAVE_NODE = """
     INSERT INTO nodes (node_id, url, zone, capacity_bytes, first_seen_us, last_seen_us)
@@ -58,13 +67,14 @@ class Transaction:
         """Make ``row`` the object of its name, or raise `PreconditionFailedError`."""
         current = self._current(row.name)
         _check(conditions, current)
-        placement_id = self._intern(row.nodes)
+        placement_id = self._added(_ADD_TO_PLACEMENT, row.nodes)
+        decision_id = row.reasons and self._added(_ADD_TO_DECISION, row.reasons)
         sequence = self._count(row, current)
         if current is not None:
             self._bury(sequence, current, (row.object_id, placement_id))
         self._database.execute(
-            "INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (sequence, *_columns(row), placement_id, row.manifest),
+            "INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (sequence, *_columns(row), placement_id, row.manifest, decision_id),
         )
         return Committed(sequence, row.etag, replaced=current is not None)
 
@@ -105,13 +115,10 @@ class Transaction:
         row = self._database.execute(_CURRENT, (name,)).fetchone()
         return None if row is None else _Current(*row)
 
-    def _intern(self, nodes: str) -> int:
-        select = "SELECT placement_id FROM placements WHERE nodes = ?"
-        row = self._database.execute(select, (nodes,)).fetchone()
-        if row is None:
-            self._database.execute("INSERT INTO placements (nodes) VALUES (?)", (nodes,))
-            row = self._database.execute(select, (nodes,)).fetchone()
-        return int(row[0])
+    def _added(self, statement: str, text: str) -> int:
+        """The id of the row with that text, of one object more."""
+        [(row_id,)] = self._database.execute(statement, (text,)).fetchall()
+        return int(row_id)
 
     def _count(self, added: ObjectRow | None, removed: _Current | None) -> int:
         sequence, objects, size_bytes = self._counters
@@ -125,7 +132,14 @@ class Transaction:
     def _bury(
         self, sequence: int, current: _Current, successor: tuple[bytes | None, int | None]
     ) -> None:
-        self._database.execute("DELETE FROM objects WHERE sequence = ?", (current.sequence,))
+        execute = self._database.execute
+        execute("DELETE FROM objects WHERE sequence = ?", (current.sequence,))
+        one_less = "SET objects = objects - 1 WHERE"
+        execute(f"UPDATE placements {one_less} placement_id = ?", (current.placement_id,))
+        if current.decision_id is not None:
+            decision = (current.decision_id,)
+            execute(f"UPDATE decisions {one_less} decision_id = ?", decision)
+            execute("DELETE FROM decisions WHERE decision_id = ? AND objects = 0", decision)
         self._database.execute(
             "INSERT INTO dead VALUES (?, ?, ?, ?, ?)",
             (sequence, current.object_id, current.placement_id, *successor),

@@ -22,23 +22,67 @@ class Page(TypedDict):
 
 
 class Chunk(TypedDict):
-    """One chunk of a file, and the node that holds it."""
+    """One chunk of a file, and the node that holds it; a hole has none of the optional fields."""
 
     index: int
-    node_id: str
-    url: str
+    kind: str
     bytes: int
+    hole: bool
+    node_id: NotRequired[str]
+    url: NotRequired[str]
+    zone: NotRequired[str]
+    membership: NotRequired[str]
+    reason: NotRequired[str]
 
 
-class Explanation(TypedDict):
-    """Where a file is."""
+class Skipped(TypedDict):
+    """A node that holds nothing of a file, and why; ``fill`` as it was then."""
+
+    node_id: str
+    fill: float
+    reason: str
+
+
+class Redundancy(TypedDict):
+    """What a file has of the chunks that its scheme wants, and how many losses that survives."""
+
+    scheme: str
+    chunks_wanted: int
+    chunks_present: int
+    losses_survived: int
+    note: str
+
+
+class Explanation(Redundancy):
+    """Where a file is, and why."""
 
     name: str
     object_id: str
     size: int
-    scheme: str
     unit_bytes: int
+    chunks_reachable: int
+    losses_survived_now: int
     chunks: list[Chunk]
+    skipped: list[Skipped]
+    changes: list[str]
+
+
+class Candidate(TypedDict):
+    """A node's part in a placement that was only tried."""
+
+    node_id: str
+    zone: str
+    chunks: list[int]
+    fill_before: float
+    fill_after: float
+    reason: str
+
+
+class DryRun(Redundancy):
+    """Where a file of that size would go."""
+
+    size: int
+    nodes: list[Candidate]
 
 
 class Node(TypedDict):
@@ -61,7 +105,9 @@ class Cluster(TypedDict):
     cluster_id: str
     version: str
     scheme: str
+    target: str
     durability: str
+    objects_by_losses_survived: dict[str, int]
     nodes: list[Node]
     spread: float | None
     usable_bytes: int

@@ -9,8 +9,10 @@ from twisted_store.cli.answers import Chunk, Cluster, Explanation
 from twisted_store.cli.bodies import announced_bytes
 from twisted_store.cli.client import files_path
 from twisted_store.cli.exits import CommandError, FileChangedError
+from twisted_store.cli.explain import redundancy
 from twisted_store.cli.pattern import Pattern
 from twisted_store.cli.trial import CheckFailedError, NotJudgedError, Trial, expect
+from twisted_store.core.scheme import Scheme
 from twisted_store.core.striping import DATA_CHUNKS, UNIT_BYTES, UNSIZED_UNIT_BYTES
 
 STRIPE_BYTES = DATA_CHUNKS * UNIT_BYTES
@@ -59,8 +61,9 @@ def check_round_trip(trial: Trial, size_bytes: int, *, sized: bool) -> str:
     pattern = Pattern(name, size_bytes)
     trial.put(name, pattern, sized=sized)
     trial.compare(name, pattern)
-    sizes = _chunk_sizes(trial, trial.client.explain(name), size_bytes)
-    return f"{DATA_CHUNKS} chunks of {' or '.join(map(str, sizes))} bytes on {DATA_CHUNKS} nodes"
+    where = trial.client.explain(name)
+    sizes = _chunk_sizes(trial, where, size_bytes)
+    return f"5 chunks of {' or '.join(map(str, sizes))} bytes, {redundancy(where)}"
 
 
 def check_ranges(trial: Trial) -> str:
@@ -175,16 +178,27 @@ def _round_trip(size_bytes: int, *, sized: bool) -> Check:
 
 
 def _chunk_sizes(trial: Trial, where: Explanation, size_bytes: int) -> list[int]:
-    """The sizes that chunks have, on the nodes themselves; at most two, a byte apart."""
-    chunks = where["chunks"]
-    expect("chunks", [chunk["index"] for chunk in chunks], list(range(DATA_CHUNKS)))
-    expect("nodes", len({chunk["node_id"] for chunk in chunks}), DATA_CHUNKS)
-    held = [_held_bytes(trial, where["object_id"], chunk) for chunk in chunks]
-    expect("sizes that explain names", [chunk["bytes"] for chunk in chunks], held)
-    expect("bytes in all chunks", sum(held), size_bytes)
-    if max(held) - min(held) > 1:
-        raise CheckFailedError(f"unequal chunks: {held} bytes")
-    return sorted(set(held))
+    """The sizes that data chunks have, on the nodes themselves; at most two, a byte apart."""
+    scheme = Scheme(where["scheme"])
+    chunks = [chunk for chunk in where["chunks"] if not chunk["hole"]]
+    _check_holes(trial, scheme, len(chunks))
+    expect("nodes", len({chunk["node_id"] for chunk in chunks}), min(scheme.nodes, len(chunks)))
+    held = {chunk["index"]: _held_bytes(trial, where["object_id"], chunk) for chunk in chunks}
+    expect("sizes that explain names", {each["index"]: each["bytes"] for each in chunks}, held)
+    sizes = [held[index] for index in range(DATA_CHUNKS)]
+    expect("bytes in all data chunks", sum(sizes), size_bytes)
+    if max(sizes) - min(sizes) > 1:
+        raise CheckFailedError(f"unequal chunks: {sizes} bytes")
+    models = {index: held[scheme.model(index)] for index in held}
+    expect("sizes of parity and copies", held, models)
+    return sorted(set(sizes))
+
+
+def _check_holes(trial: Trial, scheme: Scheme, chunks: int) -> None:
+    """Chunks may only be missing where nodes are."""
+    up = sum(node["membership"] == "up" for node in trial.client.cluster()["nodes"])
+    if chunks < scheme.width and up >= scheme.nodes:
+        raise CheckFailedError(f"{chunks} of {scheme.width} chunks, though {up} nodes are up")
 
 
 def _held_bytes(trial: Trial, object_id: str, chunk: Chunk) -> int:

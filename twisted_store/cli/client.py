@@ -11,7 +11,7 @@ from urllib.parse import quote
 import click
 import httpx
 
-from twisted_store.cli.answers import Cluster, Explanation, File, Page, Readiness
+from twisted_store.cli.answers import Cluster, DryRun, Explanation, File, Page, Readiness
 from twisted_store.cli.exits import (
     CommandError,
     FileNotInStoreError,
@@ -146,6 +146,13 @@ class StoreClient:
     def explain(self, name: str) -> Explanation:
         """Where a file is."""
         return cast(Explanation, self._json(self.call("GET", files_path(name, "explain"))))
+
+    def explain_size(self, size_bytes: int, name: str | None, scheme: str | None) -> DryRun:
+        """Where a file of that size would go; ``name`` and ``scheme`` if they matter."""
+        query: dict[str, str | int] = {"size": size_bytes}
+        query |= {"name": name} if name is not None else {}
+        query |= {"scheme": scheme} if scheme is not None else {}
+        return cast(DryRun, self._json(self.call("GET", "/explain", params=query)))
 
     def cluster(self) -> Cluster:
         """The state of the whole."""

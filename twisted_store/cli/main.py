@@ -9,6 +9,7 @@ import twisted_store
 from twisted_store.cli.check import check
 from twisted_store.cli.demo import demo
 from twisted_store.cli.exits import explain_statuses
+from twisted_store.cli.explain import explain
 from twisted_store.cli.get import get
 from twisted_store.cli.ls import ls
 from twisted_store.cli.put import put
@@ -23,7 +24,7 @@ def cli() -> None:
     """Store files in a twisted_store, and look after it."""
 
 
-for command in (put, get, ls, stat, rm, status, demo, check):
+for command in (put, get, ls, stat, explain, rm, status, demo, check):
     cli.add_command(command)
 
 

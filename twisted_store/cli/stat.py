@@ -9,8 +9,8 @@ import httpx
 from twisted_store.cli.answers import Explanation
 from twisted_store.cli.bodies import announced_bytes, announced_etag
 from twisted_store.cli.client import StoreClient, files_path
+from twisted_store.cli.explain import chunk_table, redundancy
 from twisted_store.cli.options import json_option, say, shown, url_option
-from twisted_store.cli.tables import table
 
 
 @click.command()
@@ -37,10 +37,6 @@ def _facts(name: str, answer: httpx.Response) -> dict[str, Any]:
 
 
 def _description(facts: dict[str, Any], where: Explanation) -> str:
-    lines = {**facts, "scheme": where["scheme"], "object_id": where["object_id"]}
+    lines = {**facts, "redundancy": redundancy(where), "object_id": where["object_id"]}
     described = [f"{key:13} {shown(str(value))}" for key, value in lines.items()]
-    chunks = [
-        (str(chunk["index"]), str(chunk["bytes"]), chunk["node_id"], chunk["url"])
-        for chunk in where["chunks"]
-    ]
-    return "\n".join([*described, table(("chunk", "bytes", "node", "url"), chunks)])
+    return "\n".join([*described, chunk_table(where["chunks"])])

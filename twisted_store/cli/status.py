@@ -1,5 +1,7 @@
 """`twisted-store status`."""
 
+from collections.abc import Iterator
+
 import click
 
 from twisted_store.cli.answers import Cluster, Node, Readiness
@@ -33,16 +35,25 @@ def status(context: click.Context, url: str, as_json: bool, quiet: bool) -> None
 def _description(cluster: Cluster, readiness: Readiness) -> str:
     spread = cluster["spread"]
     lines = [
-        f"cluster {cluster['cluster_id']}, scheme {cluster['scheme']},"
+        f"cluster {cluster['cluster_id']}, scheme {cluster['scheme']}"
+        f" (now {cluster['target']}),"
         f" durability {cluster['durability']}, version {cluster['version']}",
         f"{cluster['objects']} files, {format_size(cluster['bytes'])};"
         f" room for {format_size(cluster['usable_bytes'])} in all",
+        *_losses(cluster["objects_by_losses_survived"]),
         "spread: unknown" if spread is None else f"spread: {spread:.2%}",
         "ready" if readiness["ready"] else "NOT READY",
         *(f"  {reason['code']}: {reason['message']}" for reason in readiness["reasons"]),
         table(_COLUMNS, map(_row, cluster["nodes"])),
     ]
     return "\n".join(lines)
+
+
+def _losses(objects: dict[str, int]) -> Iterator[str]:
+    """How many files survive what, the most endangered first."""
+    for losses, count in sorted(objects.items(), key=lambda item: int(item[0])):
+        what = f"any {losses} nodes" if int(losses) > 0 else "no loss"
+        yield f"  {count} files survive {what}"
 
 
 def _row(node: Node) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from twisted_store.core.ids import ClusterId, NodeId
 from twisted_store.core.membership import Membership, NodeHealth, ObservedTime, Verdict, verdict
 from twisted_store.core.peer import Peer
 from twisted_store.core.placement import Decision, Placer
+from twisted_store.core.scheme import Scheme, SchemeChoice, target_scheme
 from twisted_store.errors import (
     DuplicateNodeError,
     ForeignClusterError,
@@ -124,9 +125,22 @@ class Members:
             await self._probe(report.node_id)
         return self._verdict(self._members[report.node_id])
 
-    def place(self, chunk_bytes: int) -> Decision:
+    def target(self, choice: SchemeChoice) -> Scheme:
+        """What the choice comes to with the nodes that are known."""
+        return target_scheme(choice, len(self._members))
+
+    def place(self, chunk_bytes: int, scheme: Scheme) -> Decision:
         """Nodes for the chunks of a new object; raises `TooFewNodesError`."""
-        return self._placer.choose(self.fills, chunk_bytes)
+        return self._placer.choose(self.fills, _share(chunk_bytes, scheme), scheme.nodes)
+
+    def preview(self, chunk_bytes: int, scheme: Scheme) -> Decision:
+        """Nodes that `place` would give now; raises `TooFewNodesError`."""
+        return self._placer.preview(self.fills, _share(chunk_bytes, scheme), scheme.nodes)
+
+    def takers(self, chunk_bytes: int) -> frozenset[NodeId]:
+        """The nodes that can take a chunk of that size now."""
+        fills = self.fills.values()
+        return frozenset(fill.node_id for fill in fills if not fill.objection(chunk_bytes))
 
     def replacement(self, chunk_bytes: int, taken: Collection[NodeId]) -> NodeId:
         """A node for one chunk besides those ``taken``; raises `TooFewNodesError`."""
@@ -152,6 +166,19 @@ class Members:
         if not member.health.doubt:
             log.warn("node {node_id} is suspect: {reason}", node_id=node_id, reason=failure.message)
         Deferred.fromCoroutine(self._probe(node_id))
+
+    def slow(self, node_id: NodeId) -> None:
+        """The node kept a reader waiting: others are read first until it has answered a probe."""
+        member = self._members[node_id]
+        self._put(replace(member, health=member.health.stalled()))
+        Deferred.fromCoroutine(self._probe(node_id))
+
+    def prompt(self, node_id: NodeId) -> bool:
+        """Whether an answer of the node can be expected soon."""
+        member = self._members.get(node_id)
+        return member is not None and member.health.prompt(
+            self._observed.seconds, self._suspect_after_seconds
+        )
 
     def peer(self, node_id: NodeId) -> Peer:
         """Where to reach the node; raises `NodeFailedError` for one that never was heard of."""
@@ -252,6 +279,11 @@ class Members:
 
     def _verdict(self, member: Member) -> Verdict:
         return verdict(member.health, self._observed.seconds, self._suspect_after_seconds)
+
+
+def _share(chunk_bytes: int, scheme: Scheme) -> int:
+    """What a node is given of an object with chunks of that size."""
+    return chunk_bytes * scheme.width // scheme.nodes
 
 
 def _identity(member: Member) -> tuple[str, str]:

@@ -62,8 +62,12 @@ def spread(nodes: Iterable[NodeFill], width: int = WIDTH) -> float:
     )
 
 
-def usable_bytes(capacities: Sequence[int], width: int = WIDTH, k: int = 5) -> Usable:
-    """How many bytes fit in objects with ``k`` data chunks of ``width``, and why no more."""
+def usable_bytes(capacities: Sequence[int], width: int = WIDTH, k: float = 5) -> Usable:
+    """
+    How many bytes fit, and why no more.
+
+    An object puts one share on each of ``width`` nodes, and has the bytes of ``k`` shares.
+    """
     capped, rest_bytes = _capped(capacities, width)
     chunk_bytes = rest_bytes // (width - capped) if rest_bytes else 0
     stranded = sum(max(0, capacity - chunk_bytes) for capacity in capacities)
@@ -74,7 +78,7 @@ def usable_bytes(capacities: Sequence[int], width: int = WIDTH, k: int = 5) -> U
         limit = f"the small nodes limit it, {larger} larger cannot fill up"
     else:
         limit = "every node can fill up"
-    return Usable(sum(capacities), chunk_bytes * k, stranded, limit)
+    return Usable(sum(capacities), int(chunk_bytes * k), stranded, limit)
 
 
 def _capped(capacities: Sequence[int], width: int) -> tuple[int, int]:

@@ -5,10 +5,9 @@ from dataclasses import dataclass, fields
 from typing import Self
 
 from twisted_store.core.ids import ObjectId
+from twisted_store.core.scheme import Scheme
+from twisted_store.core.striping import Striping
 from twisted_store.errors import FormatError
-
-SCHEME_PLAIN = "5+0"
-"""Five data chunks, no parity."""
 
 ETAG_PLACEHOLDER = "0" * 64
 """Stands in for a digest not known yet, so that the encoded length is."""
@@ -32,11 +31,25 @@ class Manifest:
     name: str
     size_bytes: int
     unit_bytes: int
-    scheme: str
+    scheme: Scheme
     etag: str
     created_us: int
     content_type: str
     headers: tuple[tuple[str, str], ...]
+
+    @property
+    def striping(self) -> Striping:
+        """How its bytes are cut."""
+        return Striping(self.size_bytes, self.unit_bytes)
+
+    def chunk_bytes(self, index: int) -> int:
+        """Bytes of chunk ``index``, data or not."""
+        return self.striping.chunk_bytes(self.scheme.model(index))
+
+    @property
+    def chunk_sizes(self) -> list[int]:
+        """Bytes of each chunk."""
+        return [self.chunk_bytes(index) for index in range(self.scheme.width)]
 
     @property
     def modified_seconds(self) -> int:
@@ -61,6 +74,7 @@ class Manifest:
                 raise FormatError(
                     f"The manifest has format {values['format']}, this version knows {FORMAT}."
                 )
+            values["scheme"] = Scheme(values["scheme"])
             values["headers"] = tuple((name, value) for name, value in values["headers"])
             return cls(**{name: values[name] for name in _FIELDS})
         except (ValueError, TypeError, KeyError, RecursionError) as error:

@@ -35,13 +35,15 @@ class NodeHealth:
     What was last heard of a node; a new record is that of a node nobody has heard of or tried.
 
     ``doubt`` is why the node must pass a probe before it is trusted, and empty once it has passed.
-    The disk figures are those of the last heartbeat.
+    A ``slow`` one is trusted, but has kept a reader waiting since its last probe. The disk figures
+    are those of the last heartbeat.
     """
 
     heard_seconds: float | None = None
     doubt: str = "not probed yet"
     oldest_disk_call_seconds: float = 0.0
     read_only: bool = False
+    slow: bool = False
 
     def heard(
         self,
@@ -57,6 +59,7 @@ class NodeHealth:
             doubt=f"{silence} before its last heartbeat" if silence else self.doubt,
             oldest_disk_call_seconds=oldest_disk_call_seconds,
             read_only=read_only,
+            slow=self.slow,
         )
 
     def failed(self, reason: str) -> "NodeHealth":
@@ -64,9 +67,18 @@ class NodeHealth:
         # A message is a sentence, a reason becomes a part of one.
         return replace(self, doubt=reason.removesuffix("."))
 
+    def stalled(self) -> "NodeHealth":
+        """After it has kept a reader waiting, who asked others."""
+        return replace(self, slow=True)
+
     def probed(self) -> "NodeHealth":
         """After a successful probe; it is no heartbeat, so a silent node stays suspect."""
-        return replace(self, doubt="")
+        return replace(self, doubt="", slow=False)
+
+    def prompt(self, now_seconds: float, suspect_after_seconds: float) -> bool:
+        """Whether an answer can be expected soon; a disk that takes no writes can be read."""
+        silence = self._silence(now_seconds, suspect_after_seconds)
+        return not (self.heard_seconds is None or silence or self.doubt or self.slow)
 
     def objection(self, now_seconds: float, suspect_after_seconds: float) -> str:
         """Why the node is not up; empty if it is."""

@@ -13,14 +13,18 @@ part of the free room, rounded up: with less, the small zones would be full long
 """
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from math import ceil
 from random import Random
 
 from twisted_store.core.evenness import WIDTH, optimum
 from twisted_store.core.fills import NodeFill, NodeFills
-from twisted_store.core.ids import NodeId
+from twisted_store.core.ids import NodeId, Placement
+from twisted_store.core.reasons import Reason, Reasons
+from twisted_store.core.scheme import Scheme
+from twisted_store.core.striping import DATA_CHUNKS
 from twisted_store.errors import TooFewNodesError
 
 SHARES_PER_NODE = 400
@@ -65,11 +69,14 @@ class Decision:
 
     nodes: tuple[NodeId, ...]
     chunk_bytes: int
-    reasons: Mapping[NodeId, str]
+    reasons: Reasons
 
     def candidates(self, nodes: NodeFills) -> list[Candidate]:
         """Every node that was considered; ``nodes`` as they were for the decision."""
-        return [self._candidate(nodes[node_id], why) for node_id, why in self.reasons.items()]
+        return [
+            self._candidate(nodes[reason.node_id], reason.text)
+            for reason in self.reasons.considered
+        ]
 
     def _candidate(self, fill: NodeFill, reason: str) -> Candidate:
         index, after = None, fill
@@ -81,12 +88,17 @@ class Decision:
 
 @dataclass(slots=True)
 class _OpenPlacement:
-    """Nodes that take objects until ``left_bytes`` of the share are too few for the next chunk."""
+    """
+    Nodes that take objects until ``left_bytes`` of the share are too few for the next chunk.
+
+    Where fewer nodes than are wanted had room, chunks below ``chunk_bytes_min`` may find more.
+    """
 
     nodes: tuple[NodeId, ...]
     left_bytes: int
+    chunk_bytes_min: int
     ceilings: tuple[int, ...]
-    reasons: Mapping[NodeId, str]
+    reasons: Reasons
 
 
 class Placer:
@@ -98,22 +110,24 @@ class Placer:
 
     def __init__(self, random: Random) -> None:
         self._random = random
-        self._open: deque[_OpenPlacement] = deque()
-        self._open_wanted = 0
-        self._opened_for = (-1, 0)
+        self._open: defaultdict[int, deque[_OpenPlacement]] = defaultdict(deque)
+        self._opened_for = -1
+        self._usable = 0
         self._announced: Counter[NodeId] = Counter()
 
     def choose(self, nodes: NodeFills, chunk_bytes: int, width: int = WIDTH) -> Decision:
         """
         Nodes for the ``width`` chunks of an object, which are of ``chunk_bytes`` each.
 
-        The caller assigns the bytes to them in ``nodes``; where it learns only later how many they
-        are, it passes what it knows. Raises `TooFewNodesError`.
+        Where not so many can take one they are fewer, but `DATA_CHUNKS` at least: else
+        `TooFewNodesError` is raised. The caller assigns the bytes to them in ``nodes``; where it
+        learns only later how many they are, it passes what it knows.
         """
         placement = self._next(nodes, chunk_bytes, width)
-        if len(self._open) == self._open_wanted:
-            self._open.popleft()
-        self._open.append(placement)
+        opened = self._open[self._width(width)]
+        if len(opened) == self._open_max(width):
+            opened.popleft()
+        opened.append(placement)
         placement.left_bytes -= chunk_bytes
         for node_id in placement.nodes:
             self._announced[node_id] += chunk_bytes
@@ -143,20 +157,26 @@ class Placer:
 
     def _next(self, nodes: NodeFills, chunk_bytes: int, width: int) -> _OpenPlacement:
         """The open placement whose turn it is, or a new one: in its place if enough are open."""
-        if self._opened_for != (nodes.generation, width):
-            self._opened_for = (nodes.generation, width)
+        if self._opened_for != nodes.generation:
+            self._opened_for = nodes.generation
             self._open.clear()
-            usable = sum(fill.usable for fill in nodes.values())
-            self._open_wanted = max(1, OPEN_PER_NODE * usable // width)
-        if len(self._open) < self._open_wanted:
+            self._usable = sum(fill.usable for fill in nodes.values())
+        opened = self._open[self._width(width)]
+        if len(opened) < self._open_max(width):
             return self._opened(nodes, chunk_bytes, width, again=())
-        first = self._open[0]
-        if self._takes(first, nodes, chunk_bytes):
-            return first
-        return self._opened(nodes, chunk_bytes, width, again=first.nodes)
+        if self._takes(opened[0], nodes, chunk_bytes):
+            return opened[0]
+        return self._opened(nodes, chunk_bytes, width, again=opened[0].nodes)
+
+    def _width(self, wanted: int) -> int:
+        """How many nodes can be had for the ``wanted``, those that are full not yet left out."""
+        return max(DATA_CHUNKS, min(wanted, self._usable))
+
+    def _open_max(self, wanted: int) -> int:
+        return max(1, OPEN_PER_NODE * self._usable // self._width(wanted))
 
     def _takes(self, placement: _OpenPlacement, nodes: NodeFills, chunk_bytes: int) -> bool:
-        if chunk_bytes > placement.left_bytes:
+        if not placement.chunk_bytes_min <= chunk_bytes <= placement.left_bytes:
             return False
         for node_id, ceiling in zip(placement.nodes, placement.ceilings, strict=True):
             fill = nodes[node_id]
@@ -173,16 +193,23 @@ class Placer:
     ) -> _OpenPlacement:
         reasons = {fill.node_id: fill.objection(chunk_bytes) for fill in nodes.values()}
         fits = [fill for fill in nodes.values() if not reasons[fill.node_id]]
-        if len(fits) < width:
-            raise _too_few(nodes.values(), chunk_bytes, width)
-        chosen = _least_filled(self._ranked(fits, again), width, reasons)
+        if len(fits) < DATA_CHUNKS:
+            raise _too_few(nodes.values(), chunk_bytes, DATA_CHUNKS)
+        missed = self._width(width) > len(fits)
+        chosen = _least_filled(self._ranked(fits, again), min(width, len(fits)), reasons)
         self._random.shuffle(chosen)
         share = min(fill.capacity_bytes for fill in chosen) // SHARES_PER_NODE
         return _OpenPlacement(
             nodes=tuple(fill.node_id for fill in chosen),
             left_bytes=max(share, chunk_bytes),
+            chunk_bytes_min=chunk_bytes if missed else 0,
             ceilings=tuple(self._unannounced(fill) + share for fill in chosen),
-            reasons=reasons,
+            reasons=Reasons(
+                tuple(
+                    Reason(fill.node_id, fill.fraction, reasons[fill.node_id])
+                    for fill in nodes.values()
+                )
+            ),
         )
 
     def _ranked(self, fits: list[NodeFill], again: Sequence[NodeId]) -> list[NodeFill]:
@@ -192,7 +219,7 @@ class Placer:
         The nodes ``again``, of a used-up placement, have a share of grace, less what it leaves.
         """
         planned: Counter[NodeId] = Counter()
-        for placement in self._open:
+        for placement in chain(*self._open.values()):
             for node_id in placement.nodes:
                 planned[node_id] += placement.left_bytes
 
@@ -202,6 +229,17 @@ class Placer:
             return level - grace, self._random.random()
 
         return sorted(fits, key=rank)
+
+
+def placement_of(scheme: Scheme, nodes: tuple[NodeId, ...]) -> Placement:
+    """
+    Where the chunks go when ``nodes`` were chosen, fewer than the scheme wants leaving holes.
+
+    A copy lies on the node after that of the chunk, so that no node has both.
+    """
+    if scheme is Scheme.COPIES:
+        return (*nodes, *nodes[1:], nodes[0])
+    return (*nodes, *[None] * (scheme.width - len(nodes)))
 
 
 def _least_filled(ranked: list[NodeFill], width: int, reasons: dict[NodeId, str]) -> list[NodeFill]:

@@ -9,9 +9,8 @@ contiguous fifths.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
-from twisted_store.core.checksums import BLOCK_BYTES, Buffer
+from twisted_store.core.checksums import BLOCK_BYTES
 
 DATA_CHUNKS = 5
 
@@ -66,6 +65,18 @@ class Striping:
             yield Run(run.index, run.offset, size)
             position += size
 
+    def bytes_of_stripe(self, stripe: int) -> int:
+        """Object bytes in that stripe; none behind the last one."""
+        return min(max(self.size_bytes - stripe * self.stripe_bytes, 0), self.stripe_bytes)
+
+    def stripe_end(self, position: int, end: int) -> int:
+        """Where the stripe of object byte ``position`` ends, or ``end`` if that comes first."""
+        return min((position // self.stripe_bytes + 1) * self.stripe_bytes, end)
+
+    def unit_of(self, stripe: int, index: int) -> int:
+        """Bytes of unit ``index`` of that stripe."""
+        return self._unit(stripe, index)[1] if self.bytes_of_stripe(stripe) else 0
+
     def _unit(self, stripe: int, index: int) -> tuple[int, int]:
         """Start within the stripe, and width, of unit ``index`` of that stripe."""
         full_stripes, rest = divmod(self.size_bytes, self.stripe_bytes)
@@ -82,76 +93,3 @@ class Striping:
                 offset = stripe * self.unit_bytes + within - start
                 return Run(index, offset, start + width - within)
         raise ValueError(f"byte {position} lies outside {self.size_bytes} bytes")
-
-
-class Cutter(Protocol):
-    """Cuts a body, piece by piece, into parts of chunks: pairs of chunk index and bytes."""
-
-    def feed(self, piece: Buffer) -> Iterator[tuple[int, memoryview]]:
-        """Parts that can go on now that ``piece`` has come."""
-
-    def end(self) -> Iterator[tuple[int, memoryview]]:
-        """Parts that could not go on before the end was known."""
-
-
-class SizedCutter:
-    """Cuts a body whose length is known: every byte goes on as it arrives."""
-
-    def __init__(self, striping: Striping) -> None:
-        self._runs = striping.runs(0, striping.size_bytes)
-        self._index = 0
-        self._left = 0
-
-    def feed(self, piece: Buffer) -> Iterator[tuple[int, memoryview]]:
-        """Parts of ``piece``, which must not go beyond the length that was announced."""
-        view = memoryview(piece)
-        while view:
-            if not self._left:
-                run = next(self._runs)
-                self._index, self._left = run.index, run.size_bytes
-            part, view = view[: self._left], view[self._left :]
-            self._left -= len(part)
-            yield self._index, part
-
-    def end(self) -> Iterator[tuple[int, memoryview]]:
-        """Nothing is ever held back."""
-        return iter(())
-
-
-class UnsizedCutter:
-    """
-    Cuts a body of unknown length.
-
-    One stripe is held, since the last one is cut in another way than the others, and which one is
-    the last is known only at the end.
-    """
-
-    def __init__(self, unit_bytes: int = UNSIZED_UNIT_BYTES) -> None:
-        self._unit_bytes = unit_bytes
-        self._stripe_bytes = DATA_CHUNKS * unit_bytes
-        self._held: list[memoryview] = []
-        self._held_bytes = 0
-
-    def feed(self, piece: Buffer) -> Iterator[tuple[int, memoryview]]:
-        """Parts of all the stripes that cannot be the last one."""
-        view = memoryview(piece)
-        while self._held_bytes + len(view) > self._stripe_bytes:
-            room = self._stripe_bytes - self._held_bytes
-            self._hold(view[:room])
-            view = view[room:]
-            yield from self._release()
-        self._hold(view)
-
-    def end(self) -> Iterator[tuple[int, memoryview]]:
-        """Parts of the last stripe."""
-        return self._release()
-
-    def _hold(self, view: memoryview) -> None:
-        self._held.append(view)
-        self._held_bytes += len(view)
-
-    def _release(self) -> Iterator[tuple[int, memoryview]]:
-        cutter = SizedCutter(Striping(self._held_bytes, self._unit_bytes))
-        held, self._held, self._held_bytes = self._held, [], 0
-        for view in held:
-            yield from cutter.feed(view)

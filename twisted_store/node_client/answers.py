@@ -13,8 +13,10 @@ from twisted.web.client import ResponseDone
 from twisted_store.core.ids import NodeId
 from twisted_store.errors import (
     CatalogRolledBackError,
+    ChecksumError,
     ChunkNotFoundError,
     ConflictError,
+    FormatError,
     NodeFailedError,
     NoSpaceError,
     StoreError,
@@ -25,7 +27,14 @@ ANSWER_BYTES_MAX = 1024 * 1024
 
 _ERRORS: dict[str, type[StoreError]] = {
     error.code: error
-    for error in (CatalogRolledBackError, ChunkNotFoundError, ConflictError, NoSpaceError)
+    for error in (
+        CatalogRolledBackError,
+        ChecksumError,
+        ChunkNotFoundError,
+        ConflictError,
+        FormatError,
+        NoSpaceError,
+    )
 }
 
 

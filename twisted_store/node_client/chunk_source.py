@@ -10,7 +10,7 @@ from twisted.web.client import ResponseDone
 
 from twisted_store.core.frames import FrameDecoder, VerifiedBlocks
 from twisted_store.core.ids import NodeId
-from twisted_store.errors import NodeFailedError
+from twisted_store.errors import NodeFailedError, NodeSlowError
 from twisted_store.node_client.watchdog import Watchdog
 from twisted_store.streams import ByteStream
 
@@ -22,8 +22,9 @@ class ChunkSource(Protocol):
     """
     Gives the verified bytes of a node's answer in order; the protocol that receives its body.
 
-    Raises `ChecksumError` or `FormatError` on damage, and `NodeFailedError` when the node breaks
-    off or sends nothing for ``stall_seconds`` while the reader waits.
+    Raises `ChecksumError` or `FormatError` on damage, `NodeFailedError` when the node breaks off,
+    and `NodeSlowError` when it sends nothing for ``stall_seconds`` while the reader waits, or lets
+    the reader wait for ``patience_seconds``, if there is such a bound.
     """
 
     def __init__(
@@ -33,11 +34,13 @@ class ChunkSource(Protocol):
         skip_bytes: int,
         clock: IReactorTime,
         stall_seconds: float,
+        patience_seconds: float | None = None,
     ) -> None:
         self.node_id = node_id
         self._decoder = decoder
         self._skip_bytes = skip_bytes
-        self._watchdog = Watchdog(clock, stall_seconds, self._stalled)
+        self._patient = patience_seconds is None
+        self._watchdog = Watchdog(clock, patience_seconds or stall_seconds, self._stalled)
         self._verified: deque[memoryview] = deque()
         self._closed = False
         self._stream: ByteStream
@@ -76,7 +79,8 @@ class ChunkSource(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Queue a piece of the body."""
-        self._watchdog.progress()
+        if self._patient:
+            self._watchdog.progress()
         self._stream.put(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -105,7 +109,8 @@ class ChunkSource(Protocol):
             self._verified.append(buffer[skipped:])
 
     def _stalled(self) -> None:
-        self._stream.end(self._failure("it sent nothing in time"))
+        slow = NodeSlowError(f"Node {self.node_id} did not send in time.")
+        self._stream.end(Failure(slow))
         self.close()
 
     def _failure(self, reason: str) -> Failure:

@@ -17,7 +17,7 @@ from twisted_store.core.durability import Durability
 from twisted_store.core.frames import MEDIA_TYPE, FrameDecoder, framed_bytes
 from twisted_store.core.ids import ChunkId
 from twisted_store.core.peer import NODE_ID_HEADER, Marks, Peer
-from twisted_store.errors import BadRequestError, NodeFailedError
+from twisted_store.errors import BadRequestError, NodeFailedError, NodeSlowError
 from twisted_store.node_client.answers import node_failure, raise_unless, read_json
 from twisted_store.node_client.body import QueuedBody
 from twisted_store.node_client.chunk_put import ChunkPut
@@ -71,8 +71,20 @@ class NodeClient:
         length = UNKNOWN_LENGTH if sizes is None else framed_bytes(*sizes)
         return ChunkPut(chunk_id, peer.node_id, length, exchange, self._clock, self._stall_seconds)
 
-    async def get(self, peer: Peer, chunk_id: ChunkId, first: int, end: int) -> ChunkSource:
-        """The chunk's bytes from ``first`` up to, not including, ``end``; there must be some."""
+    async def get(
+        self,
+        peer: Peer,
+        chunk_id: ChunkId,
+        first: int,
+        end: int,
+        patience_seconds: float | None = None,
+    ) -> ChunkSource:
+        """
+        The chunk's bytes from ``first`` up to, not including, ``end``; there must be some.
+
+        With ``patience_seconds`` a reader waits for so long at most at any time, for whatever it
+        waits; without, until the node makes no progress. Raises `NodeSlowError` after that.
+        """
         first_block = first // BLOCK_BYTES
         headers = {
             "Accept": MEDIA_TYPE,
@@ -84,6 +96,7 @@ class NodeClient:
             first % BLOCK_BYTES,
             self._clock,
             self._stall_seconds,
+            patience_seconds,
         )
 
         async def exchange() -> None:
@@ -91,7 +104,7 @@ class NodeClient:
             await raise_unless(response, peer.node_id, 206)
             response.deliverBody(source)
 
-        await self._in_time(peer, exchange())
+        await self._in_time(peer, exchange(), patience_seconds)
         return source
 
     async def discard(self, peer: Peer, chunk_id: ChunkId, incarnation: int) -> None:
@@ -155,15 +168,17 @@ class NodeClient:
             reactor=self._clock,
         )
 
-    async def _in_time(self, peer: Peer, exchange: Coroutine[Any, Any, T]) -> T:
+    async def _in_time(
+        self, peer: Peer, exchange: Coroutine[Any, Any, T], seconds: float | None = None
+    ) -> T:
         running = Deferred.fromCoroutine(exchange)
-        watchdog = Watchdog(self._clock, self._stall_seconds, running.cancel)
+        watchdog = Watchdog(self._clock, seconds or self._stall_seconds, running.cancel)
         watchdog.watch()
         try:
             return await running
         except Exception:
             if watchdog.stalled:
-                raise NodeFailedError(f"Node {peer.node_id} did not answer in time.") from None
+                raise NodeSlowError(f"Node {peer.node_id} did not answer in time.") from None
             raise node_failure(peer.node_id, Failure()) from None
         finally:
             watchdog.rest()

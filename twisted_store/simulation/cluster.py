@@ -6,7 +6,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from treq.client import HTTPClient
 from twisted.application.service import IService
@@ -17,7 +17,11 @@ from twisted.web.client import Agent
 from twisted_store.api.options import ApiConfig
 from twisted_store.api.service import build as build_api
 from twisted_store.catalog.database import DatabaseOpener, open_sqlite
+from twisted_store.coding.choice import best_coder
+from twisted_store.core.chunk_file import HEADER_BYTES
 from twisted_store.core.durability import STRICT, Durability
+from twisted_store.core.ids import ChunkId
+from twisted_store.core.scheme import SchemeRules
 from twisted_store.core.sizes import Share
 from twisted_store.node.options import NodeConfig
 from twisted_store.node.service import build as build_node
@@ -25,6 +29,7 @@ from twisted_store.seams import Seams
 from twisted_store.simulation.clock import SimulatedClock
 from twisted_store.simulation.disk import MemoryDisk
 from twisted_store.simulation.network import SimulatedHost, SimulatedNetwork
+from twisted_store.simulation.wire import NetworkEvent
 from twisted_store.storage.disk import Disk, OsDisk
 
 T = TypeVar("T")
@@ -43,6 +48,9 @@ DEAD_GRACE_SECONDS = 60.0
 JOIN_SECONDS = 10.0
 """In so much simulated time a cluster that was started is ready."""
 
+CHUNKS_PATH = "/data/chunks"
+"""Where a node keeps its chunks."""
+
 _API_HOST = "127.0.0.1"
 
 
@@ -60,6 +68,7 @@ class Setting:
     """What the roles are started with; ``disk`` gives each its own, once, by its name."""
 
     durability: Durability = STRICT
+    rules: SchemeRules = SchemeRules()
     provisional_age_seconds: float = 60.0
     dead_grace_seconds: float = DEAD_GRACE_SECONDS
     disk: Callable[[str], Disk] = fresh_disk
@@ -87,9 +96,13 @@ class SimulatedCluster:
         self.services: dict[str, IService] = {}
         self.announced: list[str] = []
         self._directory = directory
-        self._network = SimulatedNetwork(self.clock, Random(self.random.getrandbits(64)))
+        self.observers: list[Callable[[NetworkEvent], object]] = []
+        self._network = SimulatedNetwork(
+            self.clock, Random(self.random.getrandbits(64)), self._observe
+        )
         self._setting = setting
         self._disks: dict[str, Disk] = {}
+        self._hosts: dict[str, str] = {}
         client_host = self._network.host("127.0.1.1")
         self.client = HTTPClient(Agent.usingEndpointFactory(self.clock, client_host))
         self.start_api()
@@ -127,8 +140,10 @@ class SimulatedCluster:
             upload_memory_bytes=256 * 2**20,
             download_memory_bytes=256 * 2**20,
             object_bytes_max=None,
+            rules=self._setting.rules,
         )
         host = self._network.host(_API_HOST)
+        self._hosts[API] = host.name
         self._start(API, build_api(config, self._seams(host, self.disk(API))))
 
     def add_node(self) -> str:
@@ -155,6 +170,7 @@ class SimulatedCluster:
             heartbeat_seconds=2.0,
         )
         host = self._network.host(f"127.0.0.{number + 2}")
+        self._hosts[name] = host.name
         self._start(name, build_node(config, self._seams(host, self.disk(name))))
 
     def disk(self, name: str) -> Disk:
@@ -168,21 +184,64 @@ class SimulatedCluster:
         service = self.services.pop(name)
         self.run(maybeDeferred(service.stopService))
 
+    def kill(self, name: str) -> None:
+        """End a role in mid-air; what it had written is there for the next one of its name."""
+        service: Any = self.services.pop(name)
+        self._network.host(self._hosts.pop(name)).kill()
+        disk = self._disks[name]
+        if isinstance(disk, MemoryDisk):
+            disk.unlock()
+        else:
+            service.release()
+
+    def pause(self, name: str) -> None:
+        """Suspend a role: nothing of it goes on, though its host takes bytes and connections."""
+        self._network.host(self._hosts[name]).clock.pause()
+
+    def resume(self, name: str) -> None:
+        """Let a role go on."""
+        self._network.host(self._hosts[name]).clock.resume()
+
+    def partition(self, *names: str) -> None:
+        """Cut these roles off from all others; what is sent between them is stuck."""
+        self._network.wire.partition.cut_off = frozenset(self._hosts[name] for name in names)
+
+    def heal(self) -> None:
+        """End the partition."""
+        self._network.wire.heal()
+
+    def corrupt(self, name: str, chunk_id: ChunkId, position: int, mask: int = 1) -> None:
+        """Flip bits of a byte of a chunk on the disk; raises KeyError where it is not there."""
+        disk = self._disks[name]
+        for shard in disk.entries(CHUNKS_PATH):
+            for entry in disk.entries(f"{CHUNKS_PATH}/{shard.name}"):
+                if entry.name.partition(".")[0] == str(chunk_id):
+                    file = disk.open(f"{CHUNKS_PATH}/{shard.name}/{entry.name}")
+                    [byte] = file.read_at(HEADER_BYTES + position, 1)
+                    file.write_at(HEADER_BYTES + position, [bytes([byte ^ mask])])
+                    return
+        raise KeyError(f"{name} does not hold chunk {chunk_id}")
+
+    def _observe(self, event: NetworkEvent) -> None:
+        for observer in list(self.observers):
+            observer(event)
+
     def _start(self, name: str, service: IService) -> None:
         service.startService()
         self.services[name] = service
 
     def _seams(self, host: SimulatedHost, disk: Disk) -> Seams:
         return Seams(
-            clock=self.clock,
+            clock=host.clock,
             monotonic=self.clock.seconds,
             wall=self.clock.wall_seconds,
             random=Random(self.random.getrandbits(64)),
             listen=partial(serverFromString, host),
             agent_endpoints=host,
-            run_blocking=self.clock.run_blocking,
+            run_blocking=host.clock.run_blocking,
             disk=disk,
             open_database=self._setting.open_database,
+            coder=best_coder(),
             announce=self.announced.append,
             fatal=_fatal,
         )

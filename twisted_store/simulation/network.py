@@ -11,6 +11,7 @@ from collections.abc import Callable
 from itertools import count
 from random import Random
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.base import BaseConnector, ReactorBase
@@ -21,7 +22,6 @@ from twisted.internet.interfaces import (
     IConnector,
     IListeningPort,
     IReactorTCP,
-    IReactorTime,
     IStreamClientEndpoint,
     IStreamServerEndpoint,
 )
@@ -31,6 +31,8 @@ from twisted.web.error import SchemeNotSupported
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
+from twisted_store.simulation.clock import SimulatedClock
+from twisted_store.simulation.host_clock import HostClock
 from twisted_store.simulation.transport import ClientTransport, SimulatedTransport
 from twisted_store.simulation.wire import NetworkEvent, Pipe, Wire, pipes
 
@@ -46,17 +48,24 @@ class SimulatedNetwork:
 
     def __init__(
         self,
-        clock: IReactorTime,
+        clock: SimulatedClock,
         random: Random,
         observe: Callable[[NetworkEvent], object] = lambda _: None,
     ) -> None:
+        self.clock = clock
         self.wire = Wire(clock, random, observe)
         self.ports: dict[IPv4Address, ListeningPort] = {}
         self._hosts: dict[str, SimulatedHost] = {}
 
     def host(self, name: str) -> "SimulatedHost":
         """Return the host of this name, the same each time."""
-        return self._hosts.setdefault(name, SimulatedHost(self, name))
+        if name not in self._hosts:
+            self._hosts[name] = SimulatedHost(self, name)
+        return self._hosts[name]
+
+    def forget(self, name: str) -> None:
+        """Let the next host of this name be a new one."""
+        del self._hosts[name]
 
 
 @implementer(IReactorTCP, IAgentEndpointFactory)
@@ -69,8 +78,24 @@ class SimulatedHost:
 
     def __init__(self, network: SimulatedNetwork, name: str) -> None:
         self.name = name
+        self.clock = HostClock(network.clock)
         self._network = network
+        self._transports: WeakKeyDictionary[SimulatedTransport, None] = WeakKeyDictionary()
         self._free_ports = count(FIRST_FREE_PORT)
+
+    def kill(self) -> None:
+        """End all that runs here, as the operating system does: peers get a RST."""
+        self.clock.die()
+        for address in [*self._network.ports]:
+            if address.host == self.name:
+                del self._network.ports[address]
+        for transport in list(self._transports):
+            transport.vanish()
+        self._network.forget(self.name)
+
+    def keep(self, transport: SimulatedTransport) -> None:
+        """Know of a connection for as long as it is there."""
+        self._transports[transport] = None
 
     def listen_endpoint(self, port: int) -> IStreamServerEndpoint:
         """Where a factory can listen; port 0 stands for the next free one."""
@@ -94,7 +119,7 @@ class SimulatedHost:
         interface: str = "",  # noqa: ARG002
     ) -> IListeningPort:
         """Listen, on every interface; raises CannotListenError if the port is taken."""
-        listening = ListeningPort(self._network, self._address(port), factory)
+        listening = ListeningPort(self._network, self, self._address(port), factory)
         listening.startListening()
         return listening
 
@@ -108,7 +133,7 @@ class SimulatedHost:
     ) -> IConnector:
         """Start to connect, from the next free port."""
         there, back = pipes(self._network.wire, self._address(0), IPv4Address("TCP", host, port))
-        connector = Connector(self._network, there, back, factory, timeout)
+        connector = Connector(self._network, self, there, back, factory, timeout)
         connector.connect()
         return connector
 
@@ -124,9 +149,14 @@ class ListeningPort:
     """A factory that takes the connections to one address."""
 
     def __init__(
-        self, network: SimulatedNetwork, address: IPv4Address, factory: ServerFactory
+        self,
+        network: SimulatedNetwork,
+        host: SimulatedHost,
+        address: IPv4Address,
+        factory: ServerFactory,
     ) -> None:
         self._network = network
+        self._host = host
         self._address = address
         self._factory = factory
 
@@ -150,7 +180,15 @@ class ListeningPort:
 
     def accept(self, there: Pipe, back: Pipe) -> None:
         """Be the other end of a connection whose client sends by ``there``."""
-        transport = SimulatedTransport(self._network.wire.clock, outgoing=back, incoming=there)
+        clock = self._host.clock
+        transport = SimulatedTransport(clock, outgoing=back, incoming=there)
+        self._host.keep(transport)
+        if clock.paused:  # the operating system accepts, the process learns of it later
+            clock.callLater(0, self._begin, transport)
+        else:
+            self._begin(transport)
+
+    def _begin(self, transport: SimulatedTransport) -> None:
         transport.open(self._factory.buildProtocol(transport.getPeer()))
 
 
@@ -160,13 +198,15 @@ class Connector(BaseConnector):
     def __init__(
         self,
         network: SimulatedNetwork,
+        host: SimulatedHost,
         there: Pipe,
         back: Pipe,
         factory: ClientFactory[Any],
         timeout_seconds: float,
     ) -> None:
-        super().__init__(factory, timeout_seconds, cast(ReactorBase, network.wire.clock))
+        super().__init__(factory, timeout_seconds, cast(ReactorBase, host.clock))
         self._network = network
+        self._host = host
         self._there = there
         self._back = back
 
@@ -175,18 +215,28 @@ class Connector(BaseConnector):
         return self._there.destination
 
     def _makeTransport(self) -> Any:
-        client = ClientTransport(self._network.wire.clock, self._there, self._back, self)
-        self._network.wire.later(self._reach, client)
+        client = ClientTransport(self._host.clock, self._there, self._back, self)
+        self._host.keep(client)
+        self._network.wire.later((self._there.source, self._there.destination), self._reach, client)
         return client
 
     def _reach(self, client: ClientTransport) -> None:
         """The attempt is at its destination, which accepts or refuses; the answer goes back."""
         wire, port = self._network.wire, self._network.ports.get(self._there.destination)
+        path = (self._there.destination, self._there.source)
         if port is None:
             wire.record("refuse", self._there.source, self._there.destination)
-            wire.later(client.failIfNotConnected, ConnectionRefusedError())
+            wire.later(path, self._learn, client.failIfNotConnected, ConnectionRefusedError())
         elif not client.disconnected:
             wire.record("connect", self._there.source, self._there.destination)
             client.accepted = True
-            wire.later(client.establish)
+            wire.later(path, self._learn, client.establish)
             port.accept(self._there, self._back)
+
+    def _learn(self, news: Callable[..., object], *args: object) -> None:
+        """Tell the process that connects, when it runs."""
+        clock = self._host.clock
+        if clock.paused or clock.dead:
+            clock.callLater(0, news, *args)
+        else:
+            news(*args)

@@ -93,6 +93,15 @@ class SimulatedTransport(FileDescriptor):
             self._hang_up(aborted=reason.check(ConnectionAborted) is not None)
             self._report_loss(reason)
 
+    def vanish(self) -> None:
+        """The process is gone: the other end gets a RST, nobody here is told."""
+        if not self.disconnected:
+            self.disconnected = 1
+            self._aborted = True
+            self.stopReading()
+            self.stopWriting()
+            self._hang_up(aborted=True)
+
     def startReading(self) -> None:
         """Deliver what arrives."""
         self._reading = not self._aborted

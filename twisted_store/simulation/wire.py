@@ -2,7 +2,8 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Literal
 
@@ -24,6 +25,9 @@ LATENCY_SECONDS_MAX = 0.001
 
 EventKind = Literal["connect", "refuse", "data", "end", "reset"]
 
+Path = tuple[IPv4Address, IPv4Address]
+"""From where to where."""
+
 Item = bytes | ConnectionDone | ConnectionLost
 """A segment, a FIN or a RST."""
 
@@ -39,6 +43,27 @@ class NetworkEvent:
     size_bytes: int = 0
 
 
+class Partition:
+    """Which hosts cannot reach the others, and what is stuck between them."""
+
+    def __init__(self) -> None:
+        self.cut_off: frozenset[str] = frozenset()
+        self._stuck: list[Callable[[], object]] = []
+
+    def carry(self, source: str, destination: str, step: Callable[[], object]) -> None:
+        """Do what happens on arrival, now or when the hosts can reach each other again."""
+        if (source in self.cut_off) != (destination in self.cut_off):
+            self._stuck.append(step)
+        else:
+            step()
+
+    def heal(self) -> list[Callable[[], object]]:
+        """Nobody is cut off any more; gives what was stuck, in order."""
+        self.cut_off = frozenset()
+        stuck, self._stuck = self._stuck, []
+        return stuck
+
+
 @dataclass(frozen=True, slots=True)
 class Wire:
     """What all connections share: the time, the chance and who is told of each event."""
@@ -46,14 +71,27 @@ class Wire:
     clock: IReactorTime
     random: Random
     observe: Callable[[NetworkEvent], object]
+    partition: Partition = field(default_factory=Partition)
 
     def latency_seconds(self) -> float:
         """How long one thing takes from one host to another."""
         return self.random.uniform(LATENCY_SECONDS_MIN, LATENCY_SECONDS_MAX)
 
-    def later(self, f: Callable[..., object], *args: object) -> None:
+    def later(self, path: Path, f: Callable[..., object], *args: object) -> None:
         """Call ``f`` after the way from one host to another."""
-        self.clock.callLater(self.latency_seconds(), f, *args)
+        self.carry(self.latency_seconds(), path, partial(f, *args))
+
+    def carry(self, delay_seconds: float, path: Path, step: Callable[[], object]) -> None:
+        """Let something arrive at the end of a path after so long, if it is open then."""
+        source, destination = path
+        self.clock.callLater(
+            delay_seconds, self.partition.carry, source.host, destination.host, step
+        )
+
+    def heal(self) -> None:
+        """End the partition: what was stuck arrives, as it would be sent again."""
+        for step in self.partition.heal():
+            self.clock.callLater(0, step)
 
     def segments(self, payload: memoryview) -> Iterator[bytes]:
         """Cut as a network does: to a maximum, and now and then anywhere."""
@@ -126,7 +164,8 @@ class Pipe:
         item = self.arrived[0]
         if isinstance(item, bytes):
             self.arrived.popleft()
-            self._wire.later(self._acknowledge, len(item))
+            path = (self.destination, self.source)
+            self._wire.later(path, self._acknowledge, len(item))
         return item
 
     def close(self) -> bool:
@@ -140,7 +179,7 @@ class Pipe:
         delay_seconds = max(self._wire.latency_seconds(), self._last_arrival_seconds - now)
         self._last_arrival_seconds = now + delay_seconds
         self._under_way.append(item)
-        self._wire.clock.callLater(delay_seconds, self._arrive)
+        self._wire.carry(delay_seconds, (self.source, self.destination), self._arrive)
 
     def _arrive(self) -> None:
         if not self._under_way:  # lost by a reset

@@ -1,0 +1,182 @@
+"""Chunks on their way from their nodes to one reader, each from a place in it to another."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from twisted.logger import Logger
+
+from twisted_store.api.metrics import Metrics
+from twisted_store.cluster.members import Members
+from twisted_store.core.hedging import HedgingDelay
+from twisted_store.core.ids import ChunkId, ObjectId, Placement
+from twisted_store.errors import (
+    ChunkNotFoundError,
+    CorruptionError,
+    NodeFailedError,
+    NodeSlowError,
+    StoreError,
+)
+from twisted_store.node_client.chunk_source import ChunkSource
+from twisted_store.node_client.client import NodeClient
+from twisted_store.node_client.fanout import all_of
+
+log = Logger()
+
+LOSSES = (NodeFailedError, ChunkNotFoundError, CorruptionError)
+"""What makes a reader go on without a chunk."""
+
+
+class Span(NamedTuple):
+    """Of a chunk the bytes from ``first`` up to, not including, ``end``; there are some."""
+
+    chunk: int
+    first: int
+    end: int
+
+
+class LaneLostError(Exception):
+    """A chunk cannot be read any more, or not now; others may do."""
+
+
+@dataclass(slots=True)
+class _Lane:
+    source: ChunkSource
+    position: int
+    end: int
+    hedged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LaneSources:
+    """What the lanes of every reader need; ``monotonic`` in seconds."""
+
+    members: Members
+    client: NodeClient
+    hedging: HedgingDelay
+    monotonic: Callable[[], float]
+
+
+class Lanes:
+    """
+    The chunks of one object that one reader has open.
+
+    A chunk that fails is `lost`; one that keeps the reader waiting for longer than the hedging
+    delay, while others could serve, is `slow`: it is opened again when nothing else is left, and
+    then waited for as long as for any node.
+    """
+
+    def __init__(
+        self, shared: LaneSources, metrics: Metrics, object_id: ObjectId, placement: Placement
+    ) -> None:
+        self.lost: dict[int, StoreError] = {}
+        self.slow: set[int] = set()
+        self._shared = shared
+        self._metrics = metrics
+        self._object_id = object_id
+        self._placement = placement
+        self._open: dict[int, _Lane] = {}
+
+    def candidates(self) -> tuple[int, ...]:
+        """The chunks that may be tried, those from which an answer can be expected soon first."""
+        prompt = self.prompt()
+        there = (index for index, node_id in enumerate(self._placement) if node_id is not None)
+        rest = (index for index in there if index not in prompt and index not in self.lost)
+        return (*prompt, *sorted(rest, key=lambda index: (index in self.slow, index)))
+
+    def prompt(self) -> tuple[int, ...]:
+        """The chunks from which an answer can be expected soon."""
+        return tuple(
+            index
+            for index, node_id in enumerate(self._placement)
+            if node_id is not None
+            and index not in self.lost
+            and index not in self.slow
+            and self._shared.members.prompt(node_id)
+        )
+
+    async def open(self, spans: Iterable[Span], hedged: Callable[[int], bool]) -> bool:
+        """
+        Have just these chunks open, each with its first bytes here; False if one was lost.
+
+        Those that are open already, at the right place, stay so.
+        """
+        wanted = {span.chunk: span for span in spans}
+        for index in [*self._open]:
+            lane, span = self._open[index], wanted.get(index)
+            if span is not None and lane.position == span.first and lane.end >= span.end:
+                del wanted[index]
+            else:
+                self._close(index)
+        opened = await all_of(self._open_one(each, hedged(each.chunk)) for each in wanted.values())
+        return all(opened)
+
+    async def read(self, index: int, bytes_max: int) -> list[memoryview]:
+        """At least one of the next bytes of that chunk; raises `LaneLostError`."""
+        lane = self._open[index]
+        began = self._shared.monotonic()
+        try:
+            parts = await lane.source.read(bytes_max)
+        except LOSSES as failure:
+            self._lose(index, failure, lane.hedged)
+            raise LaneLostError from failure
+        self._shared.hedging.observe(self._shared.monotonic() - began)
+        lane.position += sum(len(part) for part in parts)
+        return parts
+
+    def close(self) -> None:
+        """Hang up on nodes that still send."""
+        for index in [*self._open]:
+            self._close(index)
+
+    async def _open_one(self, span: Span, hedged: bool) -> bool:
+        try:
+            await self._connect(span, hedged)
+        except LOSSES as failure:
+            self._lose(span.chunk, failure, hedged)
+            return False
+        return True
+
+    async def _connect(self, span: Span, hedged: bool) -> None:
+        shared = self._shared
+        node_id = self._placement[span.chunk]
+        assert node_id is not None, "a hole is no candidate"
+        chunk_id = ChunkId(self._object_id, span.chunk)
+        patience_seconds = shared.hedging.seconds if hedged else None
+        began = shared.monotonic()
+        source = await shared.client.get(
+            shared.members.peer(node_id), chunk_id, span.first, span.end, patience_seconds
+        )
+        self._open[span.chunk] = _Lane(source, span.first, span.end, hedged)
+        await source.ready()
+        shared.hedging.observe(shared.monotonic() - began)
+
+    def _lose(self, index: int, failure: StoreError, hedged: bool) -> None:
+        self._close(index)
+        self._metrics.lanes_lost.labels(_cause(failure)).inc()
+        node_id = self._placement[index]
+        assert node_id is not None, "a hole is no candidate"
+        if hedged and isinstance(failure, NodeSlowError):
+            self.slow.add(index)
+            self._shared.members.slow(node_id)
+            return
+        self.lost[index] = failure
+        if isinstance(failure, NodeFailedError):
+            self._shared.members.failed(node_id, failure)
+        else:
+            log.warn(
+                "chunk {index} of {object_id} is read from others: {reason}",
+                index=index,
+                object_id=self._object_id,
+                reason=failure.message,
+            )
+
+    def _close(self, index: int) -> None:
+        lane = self._open.pop(index, None)
+        if lane is not None:
+            lane.source.close()
+
+
+def _cause(failure: StoreError) -> str:
+    causes = {NodeSlowError: "slow", NodeFailedError: "failed", ChunkNotFoundError: "missing"}
+    return next((text for kind, text in causes.items() if isinstance(failure, kind)), "damaged")
