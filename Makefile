@@ -36,6 +36,7 @@ losses: .venv/installed-test ## lose every set of nodes, at every moment
 
 bench: .venv/installed-test ## measure speed and memory
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/redundancy.py
 
 filling: .venv/installed-test ## see how evenly nodes fill, with up to 15 GiB of files
 	$(BIN)/python benchmarks/filling.py

@@ -64,7 +64,7 @@ def measure_turn(
                 for operation in OPERATIONS:
                     if operation == "PUT":
                         touch_memory(directory, part.files * part.size_bytes)
-                    yield _measure(repetition, part, system, operation, running)
+                    yield measure_phase(repetition, part, system, operation, running)
     finally:
         shutil.rmtree(directory)
 
@@ -83,9 +83,10 @@ def touch_memory(directory: Path, size_bytes: int) -> None:
     path.unlink()
 
 
-def _measure(
+def measure_phase(
     repetition: int, workload: Workload, system: str, operation: str, running: Running
 ) -> Phase:
+    """One operation of a workload on a system that runs."""
     load = Load(_transfers(workload, operation))
     front_start, behind_start = cpu_seconds(running.front), cpu_seconds(running.behind)
     outcome = load.run(running.address, running.dialect, workload.at_once)

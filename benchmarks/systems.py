@@ -26,15 +26,20 @@ def systems(durability: str) -> dict[str, System]:
 
 
 @contextmanager
-def run_store(durability: str, directory: Path) -> Iterator[Running]:
-    """The store with an api and 7 nodes."""
-    options = ["--durability", durability]
+def run_store(durability: str, directory: Path, scheme: str = "5+0") -> Iterator[Running]:
+    """The store with an api and 7 nodes, without parity unless it is asked for."""
+    options = ["--durability", durability, "--scheme", scheme]
     with LocalCluster(directory, STORE_NODES, api_options=options) as cluster:
         cluster.wait_ready()
-        url = urlsplit(cluster.api_url)
-        api, *nodes = map(cluster.pid, cluster.names)
-        address = (str(url.hostname), int(url.port or 80))
-        yield Running(address, Http("/files/"), (api,), tuple(nodes))
+        yield running_store(cluster)
+
+
+def running_store(cluster: LocalCluster) -> Running:
+    """A cluster as the load generator sees it."""
+    url = urlsplit(cluster.api_url)
+    api, *nodes = map(cluster.pid, cluster.names)
+    address = (str(url.hostname), int(url.port or 80))
+    return Running(address, Http("/files/"), (api,), tuple(nodes))
 
 
 @contextmanager

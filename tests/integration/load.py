@@ -25,12 +25,23 @@ RECONNECT_SECONDS = 0.05
 DOWN_SECONDS_MAX = 30.0
 
 
+class Outcomes(Counter[str]):
+    """How often each request had which outcome, and how long the slowest took."""
+
+    slowest_seconds = 0.0
+
+    def took(self, seconds: float) -> None:
+        """A request had its outcome after so long."""
+        self.slowest_seconds = max(self.slowest_seconds, seconds)
+
+
 class Writer:
     """The only one that changes its files; asks one thing at a time."""
 
-    def __init__(self, number: int, files: Sequence[File], seed: int) -> None:
+    def __init__(self, number: int, files: Sequence[File], seed: int, sizes: Sequence[int]) -> None:
         self.files = files
-        self.outcomes: Counter[str] = Counter()
+        self.outcomes = Outcomes()
+        self._sizes = sizes
         self._random = random.Random(f"{seed} writer {number}")
         self._numbers = count(number, WRITERS_MAX)
 
@@ -76,7 +87,7 @@ class Writer:
         return answer
 
     def _new_version(self) -> Version:
-        return Version(next(self._numbers), self._random.choice(SIZES))
+        return Version(next(self._numbers), self._random.choice(self._sizes))
 
     def _condition(self, file: File) -> tuple[str, dict[str, str]]:
         [state] = self._random.sample(sorted(file.possible, key=repr), 1)
@@ -93,7 +104,7 @@ class Reader:
     """Reads files while their writers change them."""
 
     def __init__(self, files: Sequence[File], seed: int) -> None:
-        self.outcomes: Counter[str] = Counter()
+        self.outcomes = Outcomes()
         self._files = files
         self._random = random.Random(f"{seed} reader")
 
@@ -110,10 +121,19 @@ class Reader:
 class Load:
     """Writers with files of their own, and readers of all of them."""
 
-    def __init__(self, url: str, seed: int, writers: int, readers: int, files: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        seed: int,
+        *,
+        writers: int,
+        readers: int,
+        files: int,
+        sizes: Sequence[int] = SIZES,
+    ) -> None:
         self._url = url
         writing = [
-            Writer(number, [File(f"w{number}/ä b {file}") for file in range(files)], seed)
+            Writer(number, [File(f"w{number}/ä b {file}") for file in range(files)], seed, sizes)
             for number in range(writers)
         ]
         self.files = [file for writer in writing for file in writer.files]
@@ -127,6 +147,11 @@ class Load:
         """How often each request had which outcome."""
         counters = (actor.outcomes for actor in self._actors)
         return dict(sorted(sum(counters, Counter[str]()).items()))
+
+    @property
+    def slowest_seconds(self) -> float:
+        """The longest that any request took."""
+        return max(actor.outcomes.slowest_seconds for actor in self._actors)
 
     @contextmanager
     def running(self) -> Iterator[Callable[[], None]]:
@@ -158,7 +183,7 @@ class Load:
 
 def ask(
     client: Client,
-    outcomes: Counter[str],
+    outcomes: Outcomes,
     method: str,
     file: File,
     body: bytes | Iterator[bytes] | None = None,
@@ -167,6 +192,7 @@ def ask(
     """The answer, or None if the connection broke; waits while nobody listens."""
     deadline = time.monotonic() + DOWN_SECONDS_MAX
     while True:
+        began = time.monotonic()
         try:
             answer = client.ask(method, file_path(file.name), body, headers)
         except NotConnectedError:
@@ -177,6 +203,7 @@ def ask(
             outcomes[f"{method} no answer"] += 1
             return None
         else:
+            outcomes.took(time.monotonic() - began)
             outcomes[f"{method} {answer.status}"] += 1
             return answer
 

@@ -33,7 +33,9 @@ class Version:
         """All its bytes."""
         start = self.number * STRIDE % (len(SOURCE) // 2)
         stamp = self.number.to_bytes(8, "little")
-        return (stamp + SOURCE[start : start + self.size_bytes])[: self.size_bytes]
+        end = start + self.size_bytes
+        beyond = SOURCE * -(-max(end - len(SOURCE), 0) // len(SOURCE))
+        return (stamp + SOURCE[start:end] + beyond)[: self.size_bytes]
 
     @cached_property
     def etag(self) -> str:
