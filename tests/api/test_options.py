@@ -7,6 +7,7 @@ from twisted.python.usage import UsageError
 
 from twisted_store.api.options import ApiConfig, Options
 from twisted_store.core.durability import NONE, STRICT, Durability, DurabilityMode
+from twisted_store.core.scheme import AUTO, Scheme, SchemeRules
 
 
 def parsed(*words: str, **environment: str) -> ApiConfig:
@@ -31,6 +32,30 @@ def test_the_defaults_are_those_of_the_design() -> None:
         download_memory_bytes=256 * 2**20,
         object_bytes_max=None,
     )
+
+
+def test_schemes_are_chosen_for_all_and_by_prefix() -> None:
+    """Blanks separate the rules, so one in a prefix is escaped."""
+    config = parsed("--scheme", "5x2", SCHEME_FOR="a/=5+1 b%20b/=auto ä=5+0")
+    assert config.rules == SchemeRules(
+        Scheme.COPIES, (("a/", Scheme.PARITY_1), ("b b/", AUTO), ("ä", Scheme.PLAIN))
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--scheme", "5+4"], "--scheme 5\\+4: '5\\+4' is not a scheme: write auto, 5\\+0"),
+        (["--scheme-for", "a/"], "write PREFIX=SCHEME"),
+        (["--scheme-for", "=5+1"], "write PREFIX=SCHEME"),
+        (["--scheme-for", "a/=raid"], "'raid' is not a scheme"),
+        (["--scheme-for", "%ff=5+1"], "--scheme-for"),
+    ],
+)
+def test_what_is_no_scheme_is_refused(words: list[str], message: str) -> None:
+    """With what could be written."""
+    with pytest.raises(UsageError, match=message):
+        parsed(*words)
 
 
 def test_everything_can_be_set(tmp_path: Path) -> None:

@@ -109,6 +109,18 @@ def test_a_new_object_is_confirmed_on_all_its_nodes_once() -> None:
     }
 
 
+@pytest.mark.parametrize(("away", "dies"), [(0, True), (1, True), (2, False)])
+def test_p2_nodes_that_are_away_do_not_keep_what_is_safe_to_lose(away: int, dies: bool) -> None:
+    """A successor with six of seven chunks confirmed survives a loss, one with five does not."""
+    successor = version(2, NODES[:7])
+    row = DeadVersion(7, version(1, NODES[3:8]), successor)
+    outbox, nodes = Outbox([row], current={successor.object_id}), Nodes()
+    nodes.suspect = set(NODES[:away])
+    deliver(outbox, nodes)
+    assert bool(nodes.heard("dead")) == dies
+    assert bool(outbox.rows) != dies
+
+
 def test_an_overwritten_version_dies_after_its_successor_is_confirmed() -> None:
     """And its row goes when all its nodes know."""
     outbox, nodes = Outbox([OVERWRITE, DELETE]), Nodes()

@@ -172,6 +172,33 @@ def test_a_failure_of_a_node_that_answers_is_forgiven_at_once() -> None:
     assert world.members.reachable(report(1).node_id) is not None
 
 
+def test_p6_a_slow_node_is_read_last_until_it_answers_a_probe() -> None:
+    """It keeps its place among those that take chunks."""
+    world = World()
+    world.hear(1)
+    node_id = report(1).node_id
+    assert world.members.prompt(node_id)
+    del world.answering["http://node1"]
+    world.members.slow(node_id)
+    assert not world.members.prompt(node_id)
+    world.hear(1)
+    assert world.members.prompt(node_id)
+    world.members.slow(node_id)  # it answers the probe at once
+    assert world.members.prompt(node_id)
+    assert not world.members.prompt(report(2).node_id)
+
+
+def test_p1_takers_are_those_with_room_that_are_up() -> None:
+    """For a chunk of that size."""
+    world = World()
+    for number in range(3):
+        world.hear(number, capacity_bytes=1000, used_bytes=300 * number)
+    assert len(world.members.takers(300)) == 3
+    assert world.members.takers(500) == {report(0).node_id, report(1).node_id}
+    world.pass_time(60)
+    assert world.members.takers(0) == frozenset()
+
+
 def test_a_full_node_is_well_but_takes_nothing() -> None:
     """Until its heartbeat says that there is room."""
     world = World()

@@ -94,6 +94,18 @@ def test_a_read_only_disk_makes_a_node_suspect() -> None:
     assert judge(heartbeat(SOUND, 1.0, read_only=True), 1.0) == suspect("read only")
 
 
+def test_p6_a_node_is_read_first_as_long_as_it_answers_soon() -> None:
+    """One that takes no writes can be read well; one that was slow is up, and read last."""
+    assert SOUND.prompt(1.0, SUSPECT_AFTER_SECONDS)
+    assert heartbeat(SOUND, 1.0, read_only=True).prompt(1.0, SUSPECT_AFTER_SECONDS)
+    assert not SOUND.prompt(60.0, SUSPECT_AFTER_SECONDS)
+    assert not SOUND.failed("broken pipe").prompt(1.0, SUSPECT_AFTER_SECONDS)
+    assert not NodeHealth().probed().prompt(1.0, SUSPECT_AFTER_SECONDS)
+    slow = heartbeat(SOUND.stalled(), 1.0)
+    assert (judge(slow, 1.0), slow.prompt(1.0, SUSPECT_AFTER_SECONDS)) == (UP, False)
+    assert slow.probed().prompt(1.0, SUSPECT_AFTER_SECONDS)
+
+
 def test_observed_time_follows_a_punctual_observer() -> None:
     """Small delays of the ticks are time like any other."""
     observed = ObservedTime(tick_seconds=2.0, now_seconds=100.0)

@@ -19,6 +19,7 @@ from twisted_store.errors import (
     ChecksumError,
     ChunkNotFoundError,
     NodeFailedError,
+    NodeSlowError,
     NoSpaceError,
 )
 from twisted_store.node_client.client import NodeClient
@@ -85,11 +86,11 @@ class World:
 
         self.result(Deferred.fromCoroutine(send()))
 
-    def get(self, size_bytes: int) -> bytes:
+    def get(self, size_bytes: int, patience_seconds: float | None = None) -> bytes:
         """Read so many bytes of a chunk from its start."""
 
         async def receive() -> bytes:
-            source = await self.client.get(PEER, CHUNK, 0, size_bytes)
+            source = await self.client.get(PEER, CHUNK, 0, size_bytes, patience_seconds)
             content = bytearray()
             while len(content) < size_bytes:
                 for part in await source.read(size_bytes - len(content)):
@@ -223,6 +224,23 @@ def test_a_node_that_stops_sending_fails_in_time() -> None:
     with pytest.raises(NodeFailedError, match="did not send in time"):
         world.get(7)
     assert world.clock.seconds() < 3 * STALL_SECONDS
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_p6_an_impatient_reader_does_not_wait_for_drops(begins: bool) -> None:
+    """Whether the node is silent or sends a byte now and then: the wait as a whole is bounded."""
+
+    def behave(request: Any) -> object:
+        if begins:
+            request.setResponseCode(206)
+            for number, byte in enumerate(frames_of(b"content")[:-1]):
+                world.clock.callLater(number * 0.1, request.write, bytes([byte]))
+        return NOT_DONE_YET
+
+    world = World(behave)
+    with pytest.raises(NodeSlowError):
+        world.get(7, patience_seconds=0.5)
+    assert 0.5 <= world.clock.seconds() < 0.7
 
 
 def test_a_missing_chunk_is_told_apart() -> None:

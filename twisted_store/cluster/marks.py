@@ -7,8 +7,10 @@ from typing import Protocol
 from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
 from twisted.logger import Logger
 
-from twisted_store.core.ids import ChunkId, NodeId, ObjectId
+from twisted_store.core.ids import ChunkId, NodeId, ObjectId, Placement
 from twisted_store.core.peer import Marks, Peer
+from twisted_store.core.redundancy import losses_survived
+from twisted_store.core.scheme import scheme_of
 from twisted_store.core.versions import DeadVersion, Version
 from twisted_store.errors import CatalogRolledBackError, StoreError
 
@@ -72,11 +74,12 @@ class MarkDelivery:
     """
     One round after the other: confirms first, then the dead.
 
-    The chunks of a version are declared dead only after all nodes of its successor have confirmed
-    theirs, which they do once these are synced: so nothing old is reclaimed before its replacement
-    is safe (promise P2). A dead version leaves the outbox when all its nodes know. The confirm of a
-    new object is sent once: a node that missed it asks. ``refusals`` has, by node, what those say
-    that have seen a later catalog than this one.
+    The chunks of a version are declared dead only after nodes of its successor have confirmed
+    theirs, which they do once these are synced, all of them or as many as survive the loss of one
+    node: so nothing old is reclaimed before its replacement is safe (promise P2), and nodes that
+    are away do not keep it for ever. A dead version leaves the outbox when all its nodes know. The
+    confirm of a new object is sent once: a node that missed it asks. ``refusals`` has, by node,
+    what those say that have seen a later catalog than this one.
     """
 
     def __init__(self, outbox: Outbox, nodes: MarkTaker, addresses: Addresses) -> None:
@@ -169,20 +172,31 @@ class MarkDelivery:
 
 
 class _Heard:
-    """Whether all nodes of a version were told, and found the chunk that they were told of."""
+    """Which nodes of a version were told, and found the chunk that they were told of."""
 
     def __init__(self, missing: dict[NodeId, frozenset[ChunkId]]) -> None:
         self._missing = missing
 
     def __call__(self, version: Version) -> bool:
-        return all(
-            node_id in self._missing
+        """Whether all were and did."""
+        return self._found(version) == version.placement
+
+    def is_safe(self, version: Version) -> bool:
+        """Whether all did, or so many that it survives the loss of one of them."""
+        return (
+            self(version) or losses_survived(scheme_of(version.placement), self._found(version)) > 0
+        )
+
+    def _found(self, version: Version) -> Placement:
+        return tuple(
+            node_id
+            if node_id in self._missing
             and ChunkId(version.object_id, index) not in self._missing[node_id]
+            else None
             for index, node_id in enumerate(version.placement)
-            if node_id is not None
         )
 
 
 def _may_die(row: DeadVersion, heard: _Heard, gone: frozenset[ObjectId]) -> bool:
     successor = row.successor
-    return successor is None or successor.object_id in gone or heard(successor)
+    return successor is None or successor.object_id in gone or heard.is_safe(successor)
