@@ -32,7 +32,8 @@ powerloss: .venv/installed-test ## cut the power after every disk call
 	$(BIN)/python -m pytest tests/powerloss --full
 
 losses: .venv/installed-test ## lose every set of nodes, at every moment
-	$(BIN)/python -m pytest -n 2 tests/simulation/test_losses.py --full -o faulthandler_timeout=0
+	$(BIN)/python -m pytest -n 2 tests/simulation/test_losses.py tests/integration/test_survival.py \
+		--full -o faulthandler_timeout=0
 
 bench: .venv/installed-test ## measure speed and memory
 	$(BIN)/python benchmarks/run.py
