@@ -44,7 +44,8 @@ def report(what: str, peaks: list[int], bar: int) -> bool:
 
 def main() -> int:
     """Measure; 1 if a bar is missed or an upload failed."""
-    return 0 if all([measure(scheme) for scheme in API_BYTES_MAX]) else 1
+    passed = [measure(scheme) for scheme in API_BYTES_MAX]
+    return 0 if all(passed) else 1
 
 
 def measure(scheme: str) -> bool:

@@ -1,95 +1,89 @@
-"""The model of losses against brute force on small clusters, and against the page that shows it."""
+"""Tests of `benchmarks.loss`: the page has the figures of the model."""
 
-from dataclasses import replace
-from itertools import combinations, product
-from math import comb
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks.loss import (
-    Cluster,
-    fatal_sets,
-    lost_at_once,
-    lost_in_a_year,
-    open_sets,
-    readable,
-    report,
-)
-from twisted_store.core.scheme import Scheme
+from benchmarks.copysets import open_at_once, part_within, used_combinations
+from benchmarks.loss import ANNUAL_FAILURE_RATE, NODES, odds, scheme_table, tables
+from twisted_store.core.ids import NodeId
 
-PAGE = Path(__file__).parents[2] / "docs" / "redundancy.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "redundancy.md"
 
 
-def can_be_read(scheme: Scheme, up: tuple[bool, ...]) -> bool:
-    """By the words of the promise, not by the code of the product."""
-    if scheme is Scheme.COPIES:  # a chunk and its copy lie on neighbours in a ring
-        return all(up[i] or up[(i + 1) % 5] for i in range(5))
-    return sum(up) >= 5
+def tables_of(text: str) -> list[list[str]]:
+    """Each run of lines that are rows of a table."""
+    runs: list[list[str]] = [[]]
+    for line in text.splitlines():
+        if line.startswith("|"):
+            runs[-1].append(line)
+        elif runs[-1]:
+            runs.append([])
+    return [run for run in runs if run]
 
 
-@pytest.mark.parametrize("scheme", list(Scheme))
-def test_readable_is_the_sum_over_all_states(scheme: Scheme) -> None:
-    """Of all nodes of a file."""
-    total = 0.0
-    for state in product((True, False), repeat=scheme.nodes):
-        if can_be_read(scheme, state):
-            total += 0.99 ** sum(state) * 0.01 ** (scheme.nodes - sum(state))
-    assert readable(scheme) == pytest.approx(total)
+def test_the_page_has_the_tables_of_the_model() -> None:
+    """Figure by figure, and in the same order; other tables may stand between them."""
+    computed = list(tables(NODES, ANNUAL_FAILURE_RATE))
+    assert [table for table in tables_of(PAGE.read_text()) if table in computed] == computed
+
+
+def test_the_command_prints_the_tables() -> None:
+    """What stands on the page is what `make loss` prints; the second is for the nodes asked for."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "loss.py"), "--nodes", "7"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert tables_of(done.stdout) == list(tables(7, ANNUAL_FAILURE_RATE))
+
+
+def test_a_scheme_is_not_promised_to_a_cluster_too_small_for_it() -> None:
+    """Seven nodes cannot keep `5+3` apart, so its row is left out."""
+    of_year = list(tables(7, ANNUAL_FAILURE_RATE))[1]
+    assert [row.split("`")[1] for row in of_year[2:]] == ["5+0", "5+1", "5+2", "5x2"]
+
+
+def test_what_the_schemes_need_and_survive() -> None:
+    """The promises themselves, written by hand: losses, bytes, nodes, chunks of a PUT, zones."""
+    rows = [[cell.strip() for cell in row.strip("|").split(" | ")] for row in scheme_table()[2:]]
+    assert [row[:6] for row in rows] == [
+        ["`5+0`", "0 nodes", "1.0", "5 / 6", "5 of 5 chunks", "-"],
+        ["`5+1`", "1 node", "1.2", "6 / 7", "6 of 6 chunks", "6"],
+        ["`5+2`", "2 nodes", "1.4", "7 / 8", "6 of 7 chunks", "4"],
+        ["`5+3`", "3 nodes", "1.6", "8 / 9", "6 of 8 chunks", "3"],
+        ["`5x2`", "1 node", "2.0", "5 / 6", "10 of 10 chunks", "5"],
+    ]
 
 
 @pytest.mark.parametrize(
-    ("scheme", "losses", "fatal"),
+    ("probability", "text"),
     [
-        (Scheme.PLAIN, 1, 5),
-        (Scheme.PARITY_2, 2, 0),
-        (Scheme.PARITY_2, 3, 35),
-        (Scheme.COPIES, 1, 0),
-        (Scheme.COPIES, 2, 5),
-        (Scheme.COPIES, 3, 10),
+        (1.0, "over 99.99 %"),
+        (0.99999, "over 99.99 %"),
+        (0.998, "99.80 %"),
+        (0.5, "50 %"),
+        (0.05, "5.0 %"),
+        (0.0099, "1 in 100"),
+        (1 / 2449, "1 in 2,400"),
+        (1 / 5_500_000, "1 in 5,500,000"),
+        (1e-10, "under 1 in 1,000,000,000"),
+        (0.0, "under 1 in 1,000,000,000"),
     ],
 )
-def test_fatal_sets_are_counted(scheme: Scheme, losses: int, fatal: int) -> None:
-    """Half of the pairs of nodes are fatal to copies."""
-    assert fatal_sets(scheme, losses) == fatal
+def test_probabilities_as_people_read_them(probability: float, text: str) -> None:
+    """Two digits, whichever side the small part is on."""
+    assert odds(probability) == text
 
 
-@pytest.mark.parametrize("scheme", list(Scheme))
-@pytest.mark.parametrize("dead", range(5))
-def test_one_set_among_others_is_lost_as_by_trial(scheme: Scheme, dead: int) -> None:
-    """With every way in which so many of ten nodes can die."""
-    ways = list(combinations(range(10), dead))
-    lost = 0
-    for gone in ways:
-        state = tuple(number not in gone for number in range(scheme.nodes))
-        lost += not can_be_read(scheme, state)
-    cluster = Cluster(nodes=10)
-    expected = 1 - (1 - lost / len(ways)) ** open_sets(cluster, scheme)
-    assert lost_at_once(cluster, scheme, dead) == pytest.approx(expected)
+def test_combinations_of_a_cluster_that_fills_up() -> None:
+    """At least those open at once, at most all there are."""
+    assert open_at_once(10, 7) == 2
+    assert len(used_combinations(7, 7)) == open_at_once(5, 7) == 1
+    assert open_at_once(8, 7) <= len(used_combinations(8, 7)) <= 8
 
 
-def test_few_sets_are_lost_more_seldom() -> None:
-    """That is what open placements are for."""
-    few, many = Cluster(nodes=100), Cluster(nodes=100, few_sets=False)
-    assert lost_at_once(few, Scheme.PARITY_2, 3) < 0.01
-    assert lost_at_once(many, Scheme.PARITY_2, 3) == 1
-    assert lost_at_once(many, Scheme.PARITY_2, 2) == 0
-
-
-def test_a_year_is_that_of_its_rates() -> None:
-    """For one node it is the failure rate itself; shorter absences help by their power."""
-    alone = Cluster(nodes=5)
-    assert lost_in_a_year(alone, Scheme.PLAIN) == pytest.approx(1 - 0.96**5)
-    long, short = Cluster(absence_hours=100), Cluster(absence_hours=1)
-    for scheme, power in ((Scheme.PARITY_1, 1), (Scheme.PARITY_2, 2), (Scheme.COPIES, 1)):
-        ratio = lost_in_a_year(long, scheme) / lost_in_a_year(short, scheme)
-        assert ratio == pytest.approx(100**power, rel=0.01)
-    assert lost_in_a_year(replace(short, nodes=7), Scheme.PARITY_2) == pytest.approx(
-        comb(7, 3) * 3 * short.rate_per_hour**3 * 8766, rel=0.01
-    )
-
-
-def test_the_page_shows_what_the_model_computes() -> None:
-    """Every line of its tables."""
-    text = PAGE.read_text()
-    assert [line for line in report() if line not in text] == []
+def test_the_part_of_sets_within_combinations() -> None:
+    """Three pairs in each of two combinations of three nodes, one of them in both."""
+    nodes = [NodeId(name) for name in "abcd"]
+    assert part_within([frozenset(nodes[:3]), frozenset(nodes[1:])], 4, 2) == 5 / 6

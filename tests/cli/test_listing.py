@@ -121,7 +121,7 @@ def test_status_shows_nodes_and_readiness(store: FakeStore, run: Run) -> None:
     assert result.exit_code == 0
     assert "\nready\n" in result.stdout
     assert "scheme auto (now 5+1)" in result.stdout
-    assert "3 files survive no loss\n  39 files survive any 1 nodes" in result.stdout
+    assert "3 files survive no loss\n  39 files survive any 1 node" in result.stdout
     assert result.stdout.splitlines()[-1].endswith("suspect (silent)")
     store.ready = False
     result = run("status")

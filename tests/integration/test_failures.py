@@ -149,7 +149,8 @@ def test_a_download_in_flight_when_its_node_is_lost_breaks_off(
     cluster: LocalCluster, client: Client, lose: Lose, loss: signal.Signals
 ) -> None:
     """Without parity: what came is right, and that something is missing cannot be overlooked."""
-    name, body = f"breaks-{loss}", content(48 * MIB)
+    # More of each chunk than the kernel holds between a node and the api, whose sender may be dead.
+    name, body = f"breaks-{loss}", content(200 * MIB)
     client.put(name, body, PLAIN)
     address = urlsplit(cluster.api_url)
     connection = HTTPConnection(str(address.hostname), address.port, timeout=DEADLINE_SECONDS)

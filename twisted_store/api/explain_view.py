@@ -86,6 +86,11 @@ def dry_run_view(size_bytes: int, scheme: Scheme, decision: Decision, members: M
     }
 
 
+def counted(number: int, noun: str) -> str:
+    """``2 nodes``, ``1 node``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def kind_of(scheme: Scheme, index: int) -> str:
     """What a chunk is."""
     if index < DATA_CHUNKS:
@@ -117,7 +122,7 @@ def _note(scheme: Scheme, placement: Placement, statuses: Mapping[NodeId, Member
         losses_survived(scheme, _without(placement, zone, zones)) >= 0
         for zone in {zones.get(node_id) for node_id in placement if node_id is not None}
     ):
-        return f"It survives the loss of any {survived} nodes, not of a host."
+        return f"It survives the loss of any {counted(survived, 'node')}, not of a host."
     return ""
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from math import ceil
 from typing import Any
 
+from twisted_store.api.explain_view import counted
 from twisted_store.catalog.entries import ListedObject, Page
 from twisted_store.cluster.members import Members, MemberStatus
 from twisted_store.core.evenness import spread, usable_bytes
@@ -95,17 +96,18 @@ def readiness_view(statuses: Sequence[MemberStatus], target: Scheme) -> Json:
 def _redundancy_reasons(zones: Sequence[str], target: Scheme) -> list[Json]:
     """What new files get less than they should, with nodes in these zones."""
     if DATA_CHUNKS <= len(zones) < target.nodes:
+        survived = counted(len(zones) - DATA_CHUNKS, "node")
         message = (
-            f"New files get {len(zones)} chunks and survive the loss of {len(zones) - DATA_CHUNKS} "
-            f"nodes: {target} wants {target.nodes} nodes with room, {len(zones)} are up."
+            f"New files get {len(zones)} chunks and survive the loss of {survived}: "
+            f"{target} wants {target.nodes} nodes with room, {len(zones)} are up."
         )
         return [{"code": "redundancy_reduced", "message": message}]
     losses = losses_survived(target, placement_of(target, _DISTINCT[: target.nodes]))
     needed = ceil(target.nodes / losses) if losses else 0
     if len(zones) >= DATA_CHUNKS and len(set(zones)) < needed:
         message = (
-            f"New files survive the loss of any {losses} nodes, not of a host: that takes nodes in "
-            f"{needed} zones, they are in {len(set(zones))}."
+            f"New files survive the loss of any {counted(losses, 'node')}, not of a host: that "
+            f"takes nodes in {needed} zones, they are in {len(set(zones))}."
         )
         return [{"code": "host_not_survived", "message": message}]
     return []

@@ -52,7 +52,7 @@ def _description(cluster: Cluster, readiness: Readiness) -> str:
 def _losses(objects: dict[str, int]) -> Iterator[str]:
     """How many files survive what, the most endangered first."""
     for losses, count in sorted(objects.items(), key=lambda item: int(item[0])):
-        what = f"any {losses} nodes" if int(losses) > 0 else "no loss"
+        what = {"0": "no loss", "1": "any 1 node"}.get(losses, f"any {losses} nodes")
         yield f"  {count} files survive {what}"
 
 
