@@ -1,7 +1,9 @@
 """Both implementations of the arithmetic: the same bytes, whatever the buffers are."""
 
 import ctypes
+import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -169,10 +171,11 @@ def test_what_cannot_be_used_is_refused_and_let_go() -> None:
 
 
 @isal_only
-def test_long_calls_let_other_threads_run() -> None:
-    """Another thread gets on while one call runs, which it could not while the lock is held."""
+@pytest.mark.parametrize(("size_bytes", "released"), [(16 * 2**20, True), (4096, False)])
+def test_long_calls_let_other_threads_run(size_bytes: int, released: bool) -> None:
+    """Another thread gets on during calls; short ones keep the lock, and are over sooner."""
     assert LOADED is not None
-    source, target = bytes(256 * 2**20), bytearray(256 * 2**20)
+    source, target = bytes(size_bytes), bytearray(size_bytes)
     turns, started, ended = 0, threading.Event(), threading.Event()
 
     def work() -> None:
@@ -180,18 +183,23 @@ def test_long_calls_let_other_threads_run() -> None:
         started.set()
         while not ended.is_set():
             turns += 1
+            time.sleep(0.0001)
 
-    combination = LOADED(((7,),))
+    combination, interval = LOADED(((7,),)), sys.getswitchinterval()
     thread = threading.Thread(target=work)
     thread.start()
     started.wait()
-    before = turns
-    combination.add(0, source, [target])
-    during = turns - before
-    ended.set()
-    thread.join()
-    # With the lock held it is none, and at most what one switch of threads lets through.
-    assert during > 1000
+    sys.setswitchinterval(60)  # nobody is given the lock who does not find it free
+    try:
+        before = turns
+        for _ in range(100):
+            combination.add(0, source, [target])
+        during = turns - before
+    finally:
+        sys.setswitchinterval(interval)
+        ended.set()
+        thread.join()
+    assert during > 3 if released else during <= 1
 
 
 @isal_only
