@@ -1,4 +1,4 @@
-"""Simulated time passes only in a run, call by call."""
+"""Simulated time passes only in a run, call by call; a host may be left out of it."""
 
 from functools import partial
 
@@ -7,6 +7,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail, gatherResults
 from twisted.internet.task import deferLater
 
 from twisted_store.simulation.clock import WALL_START_SECONDS, SimulatedClock, StillPendingError
+from twisted_store.simulation.host_clock import HostClock
 
 
 @pytest.fixture
@@ -86,3 +87,44 @@ def test_a_blocking_call_that_fails_or_is_cancelled_says_so(clock: SimulatedCloc
         clock.run_until(cancelled, 0)
     clock.run_for(1)
     assert done == ["ran"]
+
+
+def test_a_paused_host_makes_up_for_its_calls_in_order(clock: SimulatedClock) -> None:
+    """What is cancelled meanwhile, or by an earlier one of them, does not happen; others go on."""
+    host, other = HostClock(clock), HostClock(clock)
+    seen: list[str] = []
+    host.callLater(3, seen.append, "third")
+    unwanted = host.callLater(2.5, seen.append, "unwanted")
+    host.callLater(2, unwanted.cancel)
+    host.callLater(1, seen.append, "first")
+    host.run_blocking(lambda: "disk").addCallback(seen.append)
+    other.callLater(1, seen.append, "other")
+    host.pause()
+    host.callLater(2, seen.append, "second")
+    host.callLater(1, seen.append, "unwanted").cancel()
+    clock.run_for(10)
+    assert seen == ["other"]
+    host.pause()
+    host.resume()
+    host.callLater(0, seen.append, "new")
+    clock.run_for(0)
+    assert seen == ["other", "disk", "first", "second", "third", "new"]
+    assert clock.seconds() == 10
+
+
+def test_a_dead_host_does_nothing_more(clock: SimulatedClock) -> None:
+    """Whether it was paused before or not; a failure that it has not heard of is nobody's."""
+    seen: list[object] = []
+    for pauses in (False, True):
+        host = HostClock(clock)
+        call = host.callLater(1, seen.append, "late")
+        host.run_blocking(lambda: 1 // 0)
+        if pauses:
+            host.pause()
+        host.die()
+        call.cancel()
+        host.callLater(0, seen.append, "remains")
+        host.soon(seen.append, "remains")
+        host.run_blocking(partial(seen.append, "disk"))
+        clock.run_for(10)
+        assert (seen, clock.getDelayedCalls()) == ([], [])

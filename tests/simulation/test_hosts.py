@@ -1,16 +1,24 @@
 """Simulated hosts listen and connect as one reactor each, one for every machine."""
 
+import gc
+import weakref
 from random import Random
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
-from twisted.internet.error import CannotListenError, ConnectingCancelledError, ConnectionDone
+from twisted.internet.error import (
+    CannotListenError,
+    ConnectingCancelledError,
+    ConnectionDone,
+    ConnectionLost,
+)
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from twisted_store.simulation.clock import SimulatedClock
 from twisted_store.simulation.network import FIRST_FREE_PORT, SimulatedNetwork
+from twisted_store.simulation.wire import NetworkEvent
 
 
 class Connections(Factory):
@@ -60,7 +68,8 @@ class Scene:
 
     def __init__(self) -> None:
         self.clock = SimulatedClock()
-        self.network = SimulatedNetwork(self.clock, Random(0))
+        self.events: list[NetworkEvent] = []
+        self.network = SimulatedNetwork(self.clock, Random(0), self.events.append)
 
     def listen(self, port: int, factory: Factory | None = None, name: str = "server") -> Any:
         """The port once it listens."""
@@ -130,3 +139,66 @@ def test_an_attempt_to_connect_can_be_cancelled(scene: Scene, after_seconds: flo
     assert server.built == (after_seconds > 0)
     assert server.reasons == [ConnectionDone] * server.built
     assert (client.reasons, client.told) == ([], ["start", "stop"])
+
+
+def test_a_paused_host_lets_in_and_hears_of_it_later(scene: Scene) -> None:
+    """As an operating system does: the client is connected, nobody has built a protocol for it."""
+    server, client = Connections(), Connections()
+    scene.listen(80, server)
+    host = scene.network.host("server")
+    host.clock.pause()
+    connection = scene.clock.run_until(scene.connect(client), 1)
+    scene.clock.run_for(60)
+    assert (isinstance(connection, Connection), server.built) == (True, 0)
+    host.clock.resume()
+    scene.clock.run_for(0)
+    assert server.built == 1
+
+
+def test_a_paused_host_learns_of_its_own_connections_later(scene: Scene) -> None:
+    """In the order of time, so it is connected and does not give up."""
+    scene.listen(80, Connections())
+    host = scene.network.host("client")
+    attempt = scene.connect(Connections())
+    host.clock.pause()
+    scene.clock.run_for(3600)
+    assert not attempt.called
+    host.clock.resume()
+    assert isinstance(scene.clock.run_until(attempt, 0), Connection)
+
+
+def test_a_killed_host_hangs_up_and_is_not_told(scene: Scene) -> None:
+    """Only the other side hears of the end; a new host of the name can listen at once."""
+    server, client = Connections(), Connections()
+    port = scene.listen(80, server)
+    scene.clock.run_until(scene.connect(client), 1)
+    scene.network.host("server").kill()
+    scene.clock.run_for(60)
+    assert (client.reasons, server.reasons) == ([ConnectionLost], [])
+    scene.listen(80, server)
+    port.stopListening()
+    assert isinstance(scene.clock.run_until(scene.connect(client), 1), Connection)
+
+
+def test_whoever_holds_the_end_of_a_connection_does_not_hold_the_dead(scene: Scene) -> None:
+    """Or what is left of killed processes would come to light at some later time."""
+    scene.listen(80, Connections())
+    connection = scene.clock.run_until(scene.connect(Connections()), 1)
+    dead = weakref.ref(scene.network.host("server").clock)
+    scene.network.host("server").kill()
+    scene.clock.run_for(60)
+    gc.collect()
+    assert (connection.transport.disconnected, dead()) == (1, None)
+
+
+def test_what_a_killed_host_had_begun_does_not_arrive(scene: Scene) -> None:
+    """Neither an attempt to connect that was under way, nor one that its remains make."""
+    server = Connections()
+    scene.listen(80, server)
+    host = scene.network.host("client")
+    attempts = [scene.connect(Connections())]
+    host.kill()
+    attempts.append(host.connect_endpoint("server", 80).connect(Connections()))
+    scene.clock.run_for(60)
+    assert (server.built, [attempt.called for attempt in attempts]) == (0, [False, False])
+    assert [event.kind for event in scene.events] == ["reset"]

@@ -6,7 +6,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from random import Random
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from treq.client import HTTPClient
 from twisted.application.service import IService
@@ -18,7 +18,6 @@ from twisted_store.api.options import ApiConfig
 from twisted_store.api.service import build as build_api
 from twisted_store.catalog.database import DatabaseOpener, open_sqlite
 from twisted_store.coding.choice import best_coder
-from twisted_store.core.chunk_file import HEADER_BYTES
 from twisted_store.core.durability import STRICT, Durability
 from twisted_store.core.ids import ChunkId
 from twisted_store.core.scheme import SchemeRules
@@ -26,10 +25,13 @@ from twisted_store.core.sizes import Share
 from twisted_store.node.options import NodeConfig
 from twisted_store.node.service import build as build_node
 from twisted_store.seams import Seams
+from twisted_store.simulation.burial import bury
 from twisted_store.simulation.clock import SimulatedClock
 from twisted_store.simulation.disk import MemoryDisk
+from twisted_store.simulation.faults import flip_bits
 from twisted_store.simulation.network import SimulatedHost, SimulatedNetwork
-from twisted_store.simulation.wire import NetworkEvent
+from twisted_store.simulation.process_disk import ProcessDisk, process_opener
+from twisted_store.simulation.wire import LATENCY_SECONDS_MAX, NetworkEvent
 from twisted_store.storage.disk import Disk, OsDisk
 
 T = TypeVar("T")
@@ -48,8 +50,8 @@ DEAD_GRACE_SECONDS = 60.0
 JOIN_SECONDS = 10.0
 """In so much simulated time a cluster that was started is ready."""
 
-CHUNKS_PATH = "/data/chunks"
-"""Where a node keeps its chunks."""
+NODE_ROOT = "/data"
+"""Where a node keeps what it has."""
 
 _API_HOST = "127.0.0.1"
 
@@ -80,7 +82,10 @@ class SimulatedCluster:
     One api and some nodes, driven by a seed.
 
     Catalogs are SQLite files below ``directory``; all else, time included, is simulated. Use it as
-    a context manager: what was started is stopped at the end.
+    a context manager: what runs or is paused is stopped at the end, in a network that is whole.
+
+    Each of ``observers`` is told of all that arrives anywhere, just before it is looked at, and may
+    strike in that very moment: kill, pause, partition.
     """
 
     def __init__(
@@ -103,6 +108,7 @@ class SimulatedCluster:
         self._setting = setting
         self._disks: dict[str, Disk] = {}
         self._hosts: dict[str, str] = {}
+        self._dead: list[object] = []
         client_host = self._network.host("127.0.1.1")
         self.client = HTTPClient(Agent.usingEndpointFactory(self.clock, client_host))
         self.start_api()
@@ -114,8 +120,14 @@ class SimulatedCluster:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.heal()
+        for name in self.services:
+            self.resume(name)
         for name in reversed(list(self.services)):
             self.stop(name)
+        if self._dead:
+            self.clock.run_for(LATENCY_SECONDS_MAX)  # what is on its way to them
+            bury(self._dead)
 
     @property
     def url(self) -> str:
@@ -156,7 +168,7 @@ class SimulatedCluster:
         """Start a node, on the data of the one of that name that was stopped before."""
         number = int(name.removeprefix("node"))
         config = NodeConfig(
-            data="/data",
+            data=NODE_ROOT,
             listen=(f"tcp:{NODE_PORT}",),
             api_url=self.url,
             advertise_url=None,
@@ -185,42 +197,48 @@ class SimulatedCluster:
         self.run(maybeDeferred(service.stopService))
 
     def kill(self, name: str) -> None:
-        """End a role in mid-air; what it had written is there for the next one of its name."""
-        service: Any = self.services.pop(name)
-        self._network.host(self._hosts.pop(name)).kill()
-        disk = self._disks[name]
-        if isinstance(disk, MemoryDisk):
-            disk.unlock()
-        else:
-            service.release()
+        """
+        End a role in mid-air, as SIGKILL does: its peers get a RST, its port refuses.
+
+        What it had written is there for the next one of its name.
+        """
+        host = self._running(name)
+        # Kept until the end, or its coroutines would be collected at a moment of chance.
+        self._dead += [self.services.pop(name), host]
+        host.kill()
 
     def pause(self, name: str) -> None:
-        """Suspend a role: nothing of it goes on, though its host takes bytes and connections."""
-        self._network.host(self._hosts[name]).clock.pause()
+        """
+        Suspend a role, as SIGSTOP does: nothing of it goes on.
+
+        Its host still takes connections, and bytes as long as there is room for them.
+        """
+        self._running(name).clock.pause()
 
     def resume(self, name: str) -> None:
-        """Let a role go on."""
-        self._network.host(self._hosts[name]).clock.resume()
+        """Let a role go on, first with all that has become due."""
+        self._running(name).clock.resume()
 
     def partition(self, *names: str) -> None:
-        """Cut these roles off from all others; what is sent between them is stuck."""
-        self._network.wire.partition.cut_off = frozenset(self._hosts[name] for name in names)
+        """Cut these roles off from all others, clients included, but not from each other."""
+        self._network.wire.partition.part(*(self._hosts[name] for name in names))
 
     def heal(self) -> None:
-        """End the partition."""
+        """End all partitions; what is under way arrives."""
         self._network.wire.heal()
 
     def corrupt(self, name: str, chunk_id: ChunkId, position: int, mask: int = 1) -> None:
-        """Flip bits of a byte of a chunk on the disk; raises KeyError where it is not there."""
-        disk = self._disks[name]
-        for shard in disk.entries(CHUNKS_PATH):
-            for entry in disk.entries(f"{CHUNKS_PATH}/{shard.name}"):
-                if entry.name.partition(".")[0] == str(chunk_id):
-                    file = disk.open(f"{CHUNKS_PATH}/{shard.name}/{entry.name}")
-                    [byte] = file.read_at(HEADER_BYTES + position, 1)
-                    file.write_at(HEADER_BYTES + position, [bytes([byte ^ mask])])
-                    return
-        raise KeyError(f"{name} does not hold chunk {chunk_id}")
+        """
+        Flip bits of a byte of a chunk on the disk of a node, whether it runs or not.
+
+        Raises KeyError when the chunk is not there, ValueError when it has no such byte.
+        """
+        flip_bits(self._disks[name], NODE_ROOT, chunk_id, position, mask)
+
+    def _running(self, name: str) -> SimulatedHost:
+        if name not in self.services:
+            raise KeyError(f"{name} does not run")
+        return self._network.host(self._hosts[name])
 
     def _observe(self, event: NetworkEvent) -> None:
         for observer in list(self.observers):
@@ -239,8 +257,8 @@ class SimulatedCluster:
             listen=partial(serverFromString, host),
             agent_endpoints=host,
             run_blocking=host.clock.run_blocking,
-            disk=disk,
-            open_database=self._setting.open_database,
+            disk=ProcessDisk(disk, host.holdings),
+            open_database=process_opener(self._setting.open_database, host.holdings),
             coder=best_coder(),
             announce=self.announced.append,
             fatal=_fatal,

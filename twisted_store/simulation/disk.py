@@ -110,10 +110,6 @@ class MemoryDisk:
         self._locked.add(path)
         return _MemoryLock(self._locked, path)
 
-    def unlock(self) -> None:
-        """The process that held the locks is gone."""
-        self._locked.clear()
-
     def _listed(self, path: str) -> dict[str, bytearray]:
         try:
             return self._directories[path]

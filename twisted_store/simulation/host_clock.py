@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from twisted.internet.base import DelayedCall
-from twisted.internet.defer import Deferred, execute
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
-from twisted_store.simulation.clock import SimulatedClock
+from twisted_store.simulation.clock import SimulatedClock, run_inline
 
 T = TypeVar("T")
 
@@ -41,7 +41,6 @@ class HostClock:
         if self.dead or self.paused:
             self._clock.calls.remove(call)
             call.canceller = _let_be
-        if self.paused:
             self._held.append(call)
         return cast(IDelayedCall, call)
 
@@ -51,15 +50,19 @@ class HostClock:
 
     def run_blocking(self, f: Callable[[], T]) -> "Deferred[T]":
         """As `SimulatedClock.run_blocking`; whoever is dead does nothing any more."""
-        finished: Deferred[T] = Deferred()
-        if not self.dead:
-            self.callLater(0, execute(f).chainDeferred, finished)
-        return finished
+        return Deferred() if self.dead else run_inline(self, f)
+
+    def soon(self, f: Callable[..., object], *args: object) -> None:
+        """Call ``f`` now, or once what is paused goes on; never when it is dead."""
+        if self.dead or self.paused:
+            self.callLater(0, f, *args)
+        else:
+            f(*args)
 
     def pause(self) -> None:
-        """Hold all calls back."""
+        """Hold all calls back; twice is once."""
         self.paused = True
-        self._held = self._taken()
+        self._held += self._taken()
 
     def resume(self) -> None:
         """Let them go on."""
@@ -71,10 +74,9 @@ class HostClock:
         self._clock.calls.sort(key=DelayedCall.getTime)
 
     def die(self) -> None:
-        """Forget all calls."""
+        """Hold all calls back for ever."""
         self.dead, self.paused = True, False
-        self._held = []
-        self._taken()
+        self._held += self._taken()
 
     def _own(self) -> list[Any]:
         return [call for call in self._clock.calls if getattr(call, "host", None) is self]

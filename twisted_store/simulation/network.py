@@ -8,10 +8,10 @@ A host does what a reactor does for TCP, so that Twisted's own endpoints work on
 
 import errno
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from random import Random
 from typing import Any, cast
-from weakref import WeakKeyDictionary
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.base import BaseConnector, ReactorBase
@@ -33,6 +33,7 @@ from zope.interface import implementer
 
 from twisted_store.simulation.clock import SimulatedClock
 from twisted_store.simulation.host_clock import HostClock
+from twisted_store.simulation.process_disk import Holdings
 from twisted_store.simulation.transport import ClientTransport, SimulatedTransport
 from twisted_store.simulation.wire import NetworkEvent, Pipe, Wire, pipes
 
@@ -71,7 +72,7 @@ class SimulatedNetwork:
 @implementer(IReactorTCP, IAgentEndpointFactory)
 class SimulatedHost:
     """
-    A machine: what listens there and what connects from there.
+    A machine and the process on it: what listens there and what connects from there.
 
     It is the reactor for ``serverFromString``, and the factory for ``Agent.usingEndpointFactory``.
     """
@@ -79,8 +80,9 @@ class SimulatedHost:
     def __init__(self, network: SimulatedNetwork, name: str) -> None:
         self.name = name
         self.clock = HostClock(network.clock)
+        self.holdings = Holdings()
         self._network = network
-        self._transports: WeakKeyDictionary[SimulatedTransport, None] = WeakKeyDictionary()
+        self._transports: dict[SimulatedTransport, None] = {}
         self._free_ports = count(FIRST_FREE_PORT)
 
     def kill(self) -> None:
@@ -89,13 +91,18 @@ class SimulatedHost:
         for address in [*self._network.ports]:
             if address.host == self.name:
                 del self._network.ports[address]
-        for transport in list(self._transports):
+        for transport in self._transports:
             transport.vanish()
+        self.holdings.end()
         self._network.forget(self.name)
 
     def keep(self, transport: SimulatedTransport) -> None:
-        """Know of a connection for as long as it is there."""
-        self._transports[transport] = None
+        """Know of a connection for as long as it is there; nobody has one who is dead."""
+        if self.clock.dead:
+            transport.vanish()
+        else:
+            self._transports[transport] = None
+            transport.on_gone = partial(self._transports.pop, transport, None)
 
     def listen_endpoint(self, port: int) -> IStreamServerEndpoint:
         """Where a factory can listen; port 0 stands for the next free one."""
@@ -170,7 +177,8 @@ class ListeningPort:
 
     def stopListening(self) -> Deferred[None]:
         """Give the address back; connections stay."""
-        if self._network.ports.pop(self._address, None) is not None:
+        if self._network.ports.get(self._address) is self:
+            del self._network.ports[self._address]
             self._factory.doStop()
         return succeed(None)
 
@@ -180,13 +188,9 @@ class ListeningPort:
 
     def accept(self, there: Pipe, back: Pipe) -> None:
         """Be the other end of a connection whose client sends by ``there``."""
-        clock = self._host.clock
-        transport = SimulatedTransport(clock, outgoing=back, incoming=there)
+        transport = SimulatedTransport(self._host.clock, outgoing=back, incoming=there)
         self._host.keep(transport)
-        if clock.paused:  # the operating system accepts, the process learns of it later
-            clock.callLater(0, self._begin, transport)
-        else:
-            self._begin(transport)
+        self._host.clock.soon(self._begin, transport)
 
     def _begin(self, transport: SimulatedTransport) -> None:
         transport.open(self._factory.buildProtocol(transport.getPeer()))
@@ -216,27 +220,21 @@ class Connector(BaseConnector):
 
     def _makeTransport(self) -> Any:
         client = ClientTransport(self._host.clock, self._there, self._back, self)
-        self._host.keep(client)
-        self._network.wire.later((self._there.source, self._there.destination), self._reach, client)
+        if not self._host.clock.dead:
+            self._host.keep(client)
+            path = (self._there.source, self._there.destination)
+            self._network.wire.later(path, self._reach, client)
         return client
 
     def _reach(self, client: ClientTransport) -> None:
         """The attempt is at its destination, which accepts or refuses; the answer goes back."""
         wire, port = self._network.wire, self._network.ports.get(self._there.destination)
-        path = (self._there.destination, self._there.source)
+        clock, path = self._host.clock, (self._there.destination, self._there.source)
         if port is None:
             wire.record("refuse", self._there.source, self._there.destination)
-            wire.later(path, self._learn, client.failIfNotConnected, ConnectionRefusedError())
+            wire.later(path, clock.soon, client.failIfNotConnected, ConnectionRefusedError())
         elif not client.disconnected:
             wire.record("connect", self._there.source, self._there.destination)
             client.accepted = True
-            wire.later(path, self._learn, client.establish)
+            wire.later(path, clock.soon, client.establish)
             port.accept(self._there, self._back)
-
-    def _learn(self, news: Callable[..., object], *args: object) -> None:
-        """Tell the process that connects, when it runs."""
-        clock = self._host.clock
-        if clock.paused or clock.dead:
-            clock.callLater(0, news, *args)
-        else:
-            news(*args)

@@ -40,6 +40,8 @@ class SimulatedTransport(FileDescriptor):
         self._writing = False
         self._aborted = False
         self._turn_is_due = False
+        self.on_gone: Callable[[], object] = _nobody
+        """Told when there is nothing left of the connection on this side."""
         self._no_delay = False
         self._keep_alive = False
         outgoing.on_room = self._wake
@@ -90,6 +92,7 @@ class SimulatedTransport(FileDescriptor):
         """Close both directions and tell the protocol."""
         if not self.disconnected:
             super().connectionLost(reason)  # type: ignore[no-untyped-call]
+            self.on_gone()
             self._hang_up(aborted=reason.check(ConnectionAborted) is not None)
             self._report_loss(reason)
 
@@ -101,6 +104,7 @@ class SimulatedTransport(FileDescriptor):
             self.stopReading()
             self.stopWriting()
             self._hang_up(aborted=True)
+            self._outgoing.on_room = self._incoming.on_arrival = _nobody
 
     def startReading(self) -> None:
         """Deliver what arrives."""
@@ -196,6 +200,7 @@ class ClientTransport(SimulatedTransport):
         """The attempt was refused, cancelled or took too long."""
         if not self.connected and not self.disconnected:
             self.disconnected = 1
+            self.on_gone()
             if self.accepted:
                 self._hang_up()
             self._connector.connectionFailed(Failure(reason))
@@ -203,3 +208,7 @@ class ClientTransport(SimulatedTransport):
     def _report_loss(self, reason: Failure) -> None:
         super()._report_loss(reason)
         self._connector.connectionLost(reason)
+
+
+def _nobody() -> None:
+    """Stand for a host that does not ask."""

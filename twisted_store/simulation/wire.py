@@ -12,6 +12,8 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 
+from twisted_store.simulation.partition import Partition, Path
+
 SOCKET_BUFFER_BYTES = 256 * 1024
 """What one direction of a connection holds: sent by one end, not yet read by the other."""
 
@@ -24,9 +26,6 @@ LATENCY_SECONDS_MIN = 0.0005
 LATENCY_SECONDS_MAX = 0.001
 
 EventKind = Literal["connect", "refuse", "data", "end", "reset"]
-
-Path = tuple[IPv4Address, IPv4Address]
-"""From where to where."""
 
 Item = bytes | ConnectionDone | ConnectionLost
 """A segment, a FIN or a RST."""
@@ -41,27 +40,6 @@ class NetworkEvent:
     source: IPv4Address
     destination: IPv4Address
     size_bytes: int = 0
-
-
-class Partition:
-    """Which hosts cannot reach the others, and what is stuck between them."""
-
-    def __init__(self) -> None:
-        self.cut_off: frozenset[str] = frozenset()
-        self._stuck: list[Callable[[], object]] = []
-
-    def carry(self, source: str, destination: str, step: Callable[[], object]) -> None:
-        """Do what happens on arrival, now or when the hosts can reach each other again."""
-        if (source in self.cut_off) != (destination in self.cut_off):
-            self._stuck.append(step)
-        else:
-            step()
-
-    def heal(self) -> list[Callable[[], object]]:
-        """Nobody is cut off any more; gives what was stuck, in order."""
-        self.cut_off = frozenset()
-        stuck, self._stuck = self._stuck, []
-        return stuck
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +61,12 @@ class Wire:
 
     def carry(self, delay_seconds: float, path: Path, step: Callable[[], object]) -> None:
         """Let something arrive at the end of a path after so long, if it is open then."""
-        source, destination = path
-        self.clock.callLater(
-            delay_seconds, self.partition.carry, source.host, destination.host, step
-        )
+        self.clock.callLater(delay_seconds, self.partition.carry, path, step)
 
     def heal(self) -> None:
-        """End the partition: what was stuck arrives, as it would be sent again."""
-        for step in self.partition.heal():
-            self.clock.callLater(0, step)
+        """End the partition: what is stuck arrives one latency later, as it is sent again."""
+        for path, step in self.partition.heal():
+            self.carry(self.latency_seconds(), path, step)
 
     def segments(self, payload: memoryview) -> Iterator[bytes]:
         """Cut as a network does: to a maximum, and now and then anywhere."""
