@@ -6,6 +6,7 @@ from typing import Any
 
 from blake3 import blake3
 
+from twisted_store.core.scheme import Scheme
 from twisted_store.core.striping import DATA_CHUNKS, UNIT_BYTES, Striping
 
 MODIFIED = "2026-03-01T12:00:00.000001Z"
@@ -34,8 +35,8 @@ class FakeStore:
     The state of a store that keeps its promises as far as these settings let it.
 
     The bodies of files whose names end in ``cut`` break off; the first byte of those whose names
-    end in ``flipped`` changes on its way. Chunk 0 has ``skew_bytes`` too many. Nodes ask for the
-    ``secret``, if there is one.
+    end in ``flipped`` changes on its way. Chunk 0 has ``skew_bytes`` too many. The chunks of every
+    file are on ``nodes``, None being a hole. Nodes ask for the ``secret``, if there is one.
     """
 
     files: dict[str, Stored] = field(default_factory=dict)
@@ -48,9 +49,10 @@ class FakeStore:
     heeds_ranges: bool = True
     heeds_deletes: bool = True
     parity_skew_bytes: int = 0
-    holes: int = 0
-    nodes_used: int = DATA_CHUNKS + 1
+    scheme: Scheme = Scheme.PARITY_1
+    nodes: tuple[int | None, ...] = tuple(range(DATA_CHUNKS + 1))
     spread: float | None = 0.0
+    survivors: dict[str, int] = field(default_factory=dict)
     memberships: tuple[str, ...] = ("up",) * 6
     secret: str | None = None
     url: str = ""
@@ -97,11 +99,11 @@ class FakeStore:
             "name": name,
             "object_id": file.object_id,
             "size": len(file.content),
-            "scheme": "5+1",
-            "chunks_wanted": 6,
-            "chunks_present": 6 - self.holes,
+            "scheme": self.scheme,
+            "chunks_wanted": self.scheme.width,
+            "chunks_present": len(self.nodes) - self.nodes.count(None),
             "chunks_reachable": 5,
-            "losses_survived": 1 - self.holes,
+            "losses_survived": int(None not in self.nodes),
             "losses_survived_now": 0,
             "note": "It survives the loss of any 1 nodes, not of a host.",
             "unit_bytes": file.unit_bytes,
@@ -111,16 +113,23 @@ class FakeStore:
                 {
                     "index": index,
                     "kind": "data" if index < DATA_CHUNKS else "parity",
-                    "hole": index >= 6 - self.holes,
-                    "zone": "here",
-                    "membership": "up",
-                    "reason": "among the least filled",
-                    "node_id": f"{index % self.nodes_used:016x}",
-                    "url": f"{self.url}/node{index}",
                     "bytes": self.chunk_bytes(file.object_id, index),
+                    **self._place(number),
                 }
-                for index in range(DATA_CHUNKS + 1)
+                for index, number in enumerate(self.nodes)
             ],
+        }
+
+    def _place(self, number: int | None) -> dict[str, Any]:
+        if number is None:
+            return {"hole": True}
+        return {
+            "hole": False,
+            "zone": "here",
+            "membership": "up",
+            "reason": "among the least filled",
+            "node_id": f"{number:016x}",
+            "url": f"{self.url}/node{number}",
         }
 
     def dry_run(self, size_bytes: int, scheme: str) -> dict[str, Any]:
@@ -147,8 +156,8 @@ class FakeStore:
     def chunk_bytes(self, object_id: str, index: int) -> int:
         """Bytes of a chunk by the word of its node."""
         [file] = [file for file in self.files.values() if file.object_id == object_id]
-        model = index % DATA_CHUNKS  # parity is as long as chunk 0
-        chunk_bytes = Striping(len(file.content), file.unit_bytes).chunk_bytes(model)
+        striping = Striping(len(file.content), file.unit_bytes)
+        chunk_bytes = striping.chunk_bytes(self.scheme.model(index))
         if index >= DATA_CHUNKS:
             return chunk_bytes + self.parity_skew_bytes
         return chunk_bytes if index else chunk_bytes + self.skew_bytes
@@ -174,7 +183,7 @@ class FakeStore:
             "version": "1",
             "scheme": "auto",
             "target": "5+1",
-            "objects_by_losses_survived": {"0": 3, "1": 39},
+            "objects_by_losses_survived": self.survivors,
             "durability": "strict",
             "nodes": nodes,
             "spread": self.spread,

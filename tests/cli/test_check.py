@@ -16,8 +16,10 @@ from twisted_store.cli.check import FAILED, NOT_JUDGED, OK, Finding, check, exam
 from twisted_store.cli.checks import judge_fill
 from twisted_store.cli.pattern import PIECE_BYTES, Pattern
 from twisted_store.cli.trial import CheckFailedError, NotJudgedError
+from twisted_store.core.scheme import Scheme
 
 LARGE_BYTES = 6_000_001
+COPIES = Scheme.COPIES
 
 
 def findings(store: FakeStore, headers: Mapping[str, str] | None = None) -> list[Finding]:
@@ -57,10 +59,13 @@ class Fault:
 FAULTS = [
     Fault({"flipped": ("-sized",)}, {"announced"}),
     Fault({"cut": ("-chunked",)}, {"unknown"}),
-    Fault({"nodes_used": 4}, {"announced", "unknown"}),
+    Fault({"nodes": (0, 1, 2, 3, 0, 5)}, {"announced", "unknown"}),
     Fault({"skew_bytes": 2}, {"announced", "unknown"}),
     Fault({"parity_skew_bytes": 1}, {"announced", "unknown"}),
-    Fault({"holes": 1}, {"announced", "unknown"}),
+    Fault({"nodes": (0, 1, 2, 3, 4, None)}, {"announced", "unknown"}),
+    Fault({"nodes": (0, 1, 2, 3, 4)}, {"announced", "unknown"}),
+    Fault({"scheme": COPIES, "nodes": (0, 1, 2, 3, 4) * 2}, {"announced", "unknown"}),
+    Fault({"scheme": COPIES, "nodes": (0, 1, 2, 3, 4, 1, 2, 3, 4, 1)}, {"announced", "unknown"}),
     Fault({"heeds_ranges": False}, {"ranges"}),
     Fault({"flipped": ("ranges",)}, {"ranges"}),
     Fault({"flipped": ("overwrite",)}, {"overwrite"}),
@@ -76,6 +81,29 @@ def test_a_fault_is_seen(store: FakeStore, fault: Fault) -> None:
     for name, value in fault.settings.items():
         setattr(store, name, value)
     assert failed(store) == fault.seen_by
+
+
+@pytest.mark.parametrize(
+    ("scheme", "nodes"),
+    [
+        (Scheme.PLAIN, (4, 3, 2, 1, 0)),
+        (COPIES, (0, 1, 2, 3, 4, 1, 2, 3, 4, 0)),
+        (COPIES, (0, 1, 2, 3, 4, 1, 2, 3, 4, 5)),
+    ],
+)
+def test_a_good_store_passes_with_every_scheme(
+    store: FakeStore, scheme: Scheme, nodes: tuple[int, ...]
+) -> None:
+    """Copies lie two on a node, or on another one where a node failed during the upload."""
+    store.scheme, store.nodes = scheme, nodes
+    assert failed(store) == set()
+
+
+def test_chunks_may_be_missing_where_nodes_are(store: FakeStore) -> None:
+    """Those of data too: their bytes are counted all the same."""
+    store.memberships = ("up",) * 5 + ("suspect",)
+    store.nodes = (0, 1, None, 3, 4, 2)
+    assert failed(store) == set()
 
 
 def test_nodes_that_share_a_secret_are_asked_with_it(store: FakeStore) -> None:

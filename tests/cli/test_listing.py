@@ -61,7 +61,7 @@ def test_stat_tells_what_is_known_and_where(store: FakeStore, run: Run) -> None:
 def test_explain_tells_why(store: FakeStore, run: Run) -> None:
     """Of each chunk, of the nodes without one, and what happened during the upload."""
     store.add("a", b"content")
-    store.holes = 1
+    store.nodes = (*range(5), None)
     text = run("explain", "a").stdout
     lines = text.splitlines()
     assert lines[0] == "5+1: 5 of 6 chunks, survives no loss"
@@ -83,8 +83,9 @@ def test_explain_tries_a_size(run: Run) -> None:
 
 
 def test_explain_wants_to_know_of_what(run: Run) -> None:
-    """A name, or a size that is one."""
+    """A name, or a size that is one, and a scheme only for what would be stored."""
     assert run("explain").exit_code == 2
+    assert run("explain", "nothing", "--scheme", "5+1").exit_code == 2
     assert run("explain", "--size", "much").exit_code == 2
     assert run("explain", "nothing").exit_code == 3
 
@@ -117,11 +118,12 @@ def test_rm_recursive_removes_a_folder(store: FakeStore, run: Run) -> None:
 def test_status_shows_nodes_and_readiness(store: FakeStore, run: Run) -> None:
     """With reasons, and an exit status to wait for."""
     store.memberships = ("up", "suspect")
+    store.survivors = {"0": 1, "1": 39}
     result = run("status")
     assert result.exit_code == 0
     assert "\nready\n" in result.stdout
     assert "scheme auto (now 5+1)" in result.stdout
-    assert "3 files survive no loss\n  39 files survive any 1 node" in result.stdout
+    assert "1 file survives no loss\n  39 files survive any 1 node" in result.stdout
     assert result.stdout.splitlines()[-1].endswith("suspect (silent)")
     store.ready = False
     result = run("status")

@@ -83,6 +83,9 @@ class CatalogContract:
         assert [each and each.reasons for each in explained] == [REASONS, REASONS, NO_REASONS]
         other = REASONS.changed(["It rained."])
         await catalog.commit(manifest_of("a", 4), OTHER_PLACEMENT, reasons=other)
+        shared = await catalog.explain("b")
+        assert shared is not None
+        assert shared.reasons == REASONS
         await catalog.delete("b")
         replaced = await catalog.explain("a")
         assert replaced is not None

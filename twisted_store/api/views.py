@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from math import ceil
 from typing import Any
 
 from twisted_store.api.explain_view import counted
@@ -96,21 +95,31 @@ def readiness_view(statuses: Sequence[MemberStatus], target: Scheme) -> Json:
 def _redundancy_reasons(zones: Sequence[str], target: Scheme) -> list[Json]:
     """What new files get less than they should, with nodes in these zones."""
     if DATA_CHUNKS <= len(zones) < target.nodes:
-        survived = counted(len(zones) - DATA_CHUNKS, "node")
+        survived = len(zones) - DATA_CHUNKS
+        loss = f"the loss of any {counted(survived, 'node')}" if survived else "no loss"
         message = (
-            f"New files get {len(zones)} chunks and survive the loss of {survived}: "
+            f"New files get {len(zones)} chunks and survive {loss}: "
             f"{target} wants {target.nodes} nodes with room, {len(zones)} are up."
         )
         return [{"code": "redundancy_reduced", "message": message}]
     losses = losses_survived(target, placement_of(target, _DISTINCT[: target.nodes]))
-    needed = ceil(target.nodes / losses) if losses else 0
-    if len(zones) >= DATA_CHUNKS and len(set(zones)) < needed:
+    together = _together_min(zones, target.nodes)
+    if 0 < losses < together:
         message = (
-            f"New files survive the loss of any {counted(losses, 'node')}, not of a host: that "
-            f"takes nodes in {needed} zones, they are in {len(set(zones))}."
+            f"New files survive the loss of any {counted(losses, 'node')}, not of a host: of the "
+            f"{target.nodes} nodes of a file {together} at least are in one zone."
         )
         return [{"code": "host_not_survived", "message": message}]
     return []
+
+
+def _together_min(zones: Sequence[str], wanted: int) -> int:
+    """So many of the ``wanted`` nodes share a zone at least, 0 where there are not so many."""
+    sizes = Counter(zones).values()
+    for limit in range(1, wanted + 1):
+        if sum(min(size, limit) for size in sizes) >= wanted:
+            return limit
+    return 0
 
 
 def _node_reasons(status: MemberStatus) -> list[Json]:

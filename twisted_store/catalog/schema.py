@@ -76,8 +76,9 @@ _VERSION_2 = (
     "ALTER TABLE objects ADD COLUMN decision_id INTEGER",
     "ALTER TABLE placements ADD COLUMN objects INTEGER NOT NULL DEFAULT 0",
     """
-    UPDATE placements SET objects =
-        (SELECT COUNT(*) FROM objects WHERE objects.placement_id = placements.placement_id)
+    UPDATE placements SET objects = counted.objects
+    FROM (SELECT placement_id, COUNT(*) AS objects FROM objects GROUP BY placement_id) AS counted
+    WHERE placements.placement_id = counted.placement_id
     """,
 )
 

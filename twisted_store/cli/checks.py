@@ -1,7 +1,8 @@
 """What `twisted-store check` finds out about a store, a function for each."""
 
 import threading
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -180,18 +181,31 @@ def _round_trip(size_bytes: int, *, sized: bool) -> Check:
 def _chunk_sizes(trial: Trial, where: Explanation, size_bytes: int) -> list[int]:
     """The sizes that data chunks have, on the nodes themselves; at most two, a byte apart."""
     scheme = Scheme(where["scheme"])
-    chunks = [chunk for chunk in where["chunks"] if not chunk["hole"]]
-    _check_holes(trial, scheme, len(chunks))
-    expect("nodes", len({chunk["node_id"] for chunk in chunks}), min(scheme.nodes, len(chunks)))
-    held = {chunk["index"]: _held_bytes(trial, where["object_id"], chunk) for chunk in chunks}
-    expect("sizes that explain names", {each["index"]: each["bytes"] for each in chunks}, held)
-    sizes = [held[index] for index in range(DATA_CHUNKS)]
-    expect("bytes in all data chunks", sum(sizes), size_bytes)
-    if max(sizes) - min(sizes) > 1:
-        raise CheckFailedError(f"unequal chunks: {sizes} bytes")
-    models = {index: held[scheme.model(index)] for index in held}
-    expect("sizes of parity and copies", held, models)
-    return sorted(set(sizes))
+    indexes = [chunk["index"] for chunk in where["chunks"]]
+    expect("chunks that explain names", indexes, list(range(scheme.width)))
+    present = [chunk for chunk in where["chunks"] if not chunk["hole"]]
+    _check_holes(trial, scheme, len(present))
+    _check_nodes(scheme, present)
+    held = {chunk["index"]: _held_bytes(trial, where["object_id"], chunk) for chunk in present}
+    expect("sizes that explain names", {each["index"]: each["bytes"] for each in present}, held)
+    sizes = [chunk["bytes"] for chunk in where["chunks"]]
+    data = sizes[:DATA_CHUNKS]
+    expect("bytes in all data chunks", sum(data), size_bytes)
+    if max(data) - min(data) > 1:
+        raise CheckFailedError(f"unequal chunks: {data} bytes")
+    expect("sizes of all chunks", sizes, [data[scheme.model(index)] for index in indexes])
+    return sorted(set(data))
+
+
+def _check_nodes(scheme: Scheme, present: Sequence[Chunk]) -> None:
+    """Chunks are on different nodes; copies two on each at most, and never both of one."""
+    held = defaultdict[str, list[int]](list)
+    for chunk in present:
+        held[chunk["node_id"]].append(chunk["index"])
+    for node_id, indexes in held.items():
+        models = {scheme.model(index) for index in indexes}
+        if len(indexes) > scheme.width // scheme.nodes or len(models) < len(indexes):
+            raise CheckFailedError(f"node {node_id} holds chunks {indexes} of a {scheme} file")
 
 
 def _check_holes(trial: Trial, scheme: Scheme, chunks: int) -> None:

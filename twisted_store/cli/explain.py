@@ -36,6 +36,8 @@ def explain(
     """Show where the chunks of a file are, why they are there, and what losses it survives."""
     if name is None and size_bytes is None:
         raise click.UsageError("Give the NAME of a file, or a --size to try.")
+    if scheme is not None and size_bytes is None:
+        raise click.UsageError("A --scheme is tried with a --size.")
     with StoreClient(url) as client:
         if size_bytes is not None:
             tried = client.explain_size(size_bytes, name, scheme)

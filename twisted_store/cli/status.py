@@ -53,7 +53,7 @@ def _losses(objects: dict[str, int]) -> Iterator[str]:
     """How many files survive what, the most endangered first."""
     for losses, count in sorted(objects.items(), key=lambda item: int(item[0])):
         what = {"0": "no loss", "1": "any 1 node"}.get(losses, f"any {losses} nodes")
-        yield f"  {count} files survive {what}"
+        yield f"  {count} file survives {what}" if count == 1 else f"  {count} files survive {what}"
 
 
 def _row(node: Node) -> tuple[str, ...]:

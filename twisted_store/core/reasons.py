@@ -57,8 +57,4 @@ class Reasons:
 
 
 NO_REASONS = Reasons(())
-"""Nobody knows why."""
-
-
-NO_REASONS = Reasons(())
 """Those of an object that nobody decided on here."""
