@@ -161,7 +161,7 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=NODES, metavar="N", help="of the second table")
     parser.add_argument(
         "--annual-failure-rate",
-        type=float,
+        type=_rate,
         default=ANNUAL_FAILURE_RATE,
         metavar="P",
         help="how likely a node loses its disk within a year (0.04)",
@@ -169,6 +169,13 @@ def main() -> None:
     options = parser.parse_args()
     for table in tables(options.nodes, options.annual_failure_rate):
         print("\n".join(table), end="\n\n")
+
+
+def _rate(text: str) -> float:
+    rate = float(text)
+    if not 0 <= rate < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 0 and below 1, not {text}")
+    return rate
 
 
 def _chunks_needed(scheme: Scheme) -> int:

@@ -38,6 +38,16 @@ def test_the_command_prints_the_tables() -> None:
     assert tables_of(done.stdout) == list(tables(7, ANNUAL_FAILURE_RATE))
 
 
+@pytest.mark.parametrize("rate", ["4", "1", "-0.01", "nan"])
+def test_the_command_refuses_a_rate_that_is_none(rate: str) -> None:
+    """Who gives percent is told so, and sees no traceback."""
+    path = str(ROOT / "benchmarks" / "loss.py")
+    command = [sys.executable, path, f"--annual-failure-rate={rate}"]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert refused.returncode == 2
+    assert refused.stderr.endswith(f"at least 0 and below 1, not {rate}\n")
+
+
 def test_a_scheme_is_not_promised_to_a_cluster_too_small_for_it() -> None:
     """Seven nodes cannot keep `5+3` apart, so its row is left out."""
     of_year = list(tables(7, ANNUAL_FAILURE_RATE))[1]
@@ -61,6 +71,7 @@ def test_what_the_schemes_need_and_survive() -> None:
     [
         (1.0, "over 99.99 %"),
         (0.99999, "over 99.99 %"),
+        (0.9995, "99.950 %"),
         (0.998, "99.80 %"),
         (0.5, "50 %"),
         (0.05, "5.0 %"),

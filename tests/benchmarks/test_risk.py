@@ -112,14 +112,14 @@ def test_without_repair_it_is_a_binomial(nodes: int, losses: int, failures: floa
         comb(nodes, away) * gone**away * (1 - gone) ** (nodes - away)
         for away in range(losses + 1, nodes + 1)
     )
-    assert away_at_once(nodes, losses, failures, 0) == pytest.approx(more, rel=1e-9)
+    assert away_at_once(nodes, losses, failures, 0) == pytest.approx(more, rel=1e-9, abs=0)
 
 
 def test_rare_losses_have_all_their_digits() -> None:
     """With fast repair, the rate of loss by hand: three absent of seven, each for an hour."""
     failures, repairs = 0.04, 8766.0
     rate = 7 * failures * (6 * failures / repairs) * (5 * failures / (2 * repairs))
-    assert away_at_once(7, 2, failures, repairs) == pytest.approx(rate, rel=1e-3)
+    assert away_at_once(7, 2, failures, repairs) == pytest.approx(rate, rel=1e-3, abs=0)
 
 
 @given(st.integers(8, 60), RATES, REPAIRS, st.floats(1.01, 10))
@@ -149,7 +149,7 @@ def test_any_of_many() -> None:
     """Certain with one that is certain, and exact for what a float would round away."""
     assert any_of(3, 1.0) == 1
     assert any_of(3, 0.5) == 0.875
-    assert any_of(1000, 1e-20) == pytest.approx(1e-17)
+    assert any_of(1000, 1e-20) == pytest.approx(1e-17, rel=1e-9, abs=0)
 
 
 @pytest.mark.parametrize("scheme", PROTECTED)
