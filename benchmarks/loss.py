@@ -15,7 +15,6 @@ from benchmarks.risk import (  # noqa: E402
     lost_in_a_year,
     readable,
     some_lost_at_once,
-    survived,
     zones_to_lose_one,
 )
 from twisted_store.core.redundancy import losses_to_survive  # noqa: E402
@@ -63,7 +62,7 @@ def scheme_table() -> list[str]:
         (
             (
                 f"`{scheme}`",
-                f"{survived(scheme)} nodes" if survived(scheme) != 1 else "1 node",
+                f"{scheme.losses} nodes" if scheme.losses != 1 else "1 node",
                 f"{scheme.overhead:.1f}",
                 f"{scheme.nodes} / {scheme.nodes + 1}",
                 f"{_chunks_needed(scheme)} of {scheme.width} chunks",
@@ -121,7 +120,7 @@ def growth_table(annual_failure_rate: float) -> list[str]:
 def at_once_table() -> list[str]:
     """Any file lost when one node more than it survives dies, under ``5+2``, by combinations."""
     scheme = Scheme.PARITY_2
-    dead = survived(scheme) + 1
+    dead = scheme.losses + 1
     head = (
         f"nodes, {dead} dead",
         "part of the files lost",

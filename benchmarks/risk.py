@@ -13,7 +13,7 @@ from math import ceil, comb, expm1, log1p, log2
 
 from twisted_store.core.ids import NodeId
 from twisted_store.core.placement import placement_of
-from twisted_store.core.redundancy import losses_survived, read_plan
+from twisted_store.core.redundancy import read_plan
 from twisted_store.core.scheme import Scheme
 from twisted_store.core.striping import DATA_CHUNKS
 
@@ -39,15 +39,9 @@ def fatal_shares(scheme: Scheme) -> tuple[float, ...]:
     return tuple(shares)
 
 
-def survived(scheme: Scheme) -> int:
-    """How many of its nodes, whichever they are, an object can lose."""
-    return losses_survived(scheme, _placement(scheme))
-
-
 def zones_to_lose_one(scheme: Scheme) -> int | None:
     """In how many zones of equal size an object survives the loss of one; None if in none."""
-    losses = survived(scheme)
-    return ceil(scheme.nodes / losses) if losses else None
+    return ceil(scheme.nodes / scheme.losses) if scheme.losses else None
 
 
 def readable(scheme: Scheme, up: float) -> float:
@@ -68,7 +62,7 @@ def lost_at_once(scheme: Scheme, nodes: int, dead: int) -> float:
 def some_lost_at_once(scheme: Scheme, nodes: int, dead: int, combinations_used: int) -> float:
     """How likely any object is lost then, when all lie in so many combinations, drawn at random."""
     fatal = sum(
-        _hit(scheme, nodes, dead, hits) for hits in range(survived(scheme) + 1, scheme.nodes + 1)
+        _hit(scheme, nodes, dead, hits) for hits in range(scheme.losses + 1, scheme.nodes + 1)
     )
     return any_of(combinations_used, fatal)
 
@@ -88,10 +82,10 @@ def lost_in_a_year(
     """
     failures = -log1p(-annual_failure_rate)
     repairs = HOURS_PER_YEAR / repair_hours if repair_hours else 0.0
-    anywhere = away_at_once(nodes, survived(scheme), failures, repairs)
+    anywhere = away_at_once(nodes, scheme.losses, failures, repairs)
     if combinations_used is None:
         return anywhere
-    in_one = away_at_once(scheme.nodes, survived(scheme), failures, repairs)
+    in_one = away_at_once(scheme.nodes, scheme.losses, failures, repairs)
     return min(anywhere, any_of(combinations_used, in_one))
 
 

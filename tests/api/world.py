@@ -357,9 +357,9 @@ def transfers_of(cluster: ApiCluster) -> Transfers:
 def downloads_of(cluster: ApiCluster, catalog: Any = None) -> Downloads:
     """Downloads on the parts of a running api, with another catalog if need be."""
     api, hedging = cluster.api, HedgingDelay()
-    sources = LaneSources(api.members, api.client, hedging, cluster.clock.seconds)
-    combine = api.seams.coder.combine
-    return Downloads(catalog or api.catalog, sources, combine, Metrics(hedging))
+    metrics, seconds = Metrics(hedging), cluster.clock.seconds
+    sources = LaneSources(api.members, api.client, metrics, hedging, seconds)
+    return Downloads(catalog or api.catalog, sources, api.seams.coder.combine)
 
 
 def file_of(size_bytes: int | None) -> FileToStore:

@@ -16,7 +16,6 @@ from benchmarks.risk import (
     lost_in_a_year,
     readable,
     some_lost_at_once,
-    survived,
     zones_to_lose_one,
 )
 from twisted_store.core.scheme import Scheme
@@ -90,7 +89,7 @@ def test_any_object_in_two_combinations(scheme: Scheme, dead: int) -> None:
 def test_a_year_is_bounded_tightly(scheme: Scheme, combinations_used: int) -> None:
     """The exact chain on all 256 sets of absent nodes: never above the bound, and near it."""
     used = sets_of(scheme.nodes)[:: len(sets_of(scheme.nodes)) // 3][:combinations_used]
-    exact = _exact_year(used, survived(scheme), failures=0.2, repairs=12.0)
+    exact = _exact_year(used, scheme.losses, failures=0.2, repairs=12.0)
     rate = 1 - exp(-0.2)
     bound = lost_in_a_year(scheme, NODES, rate, 8766 / 12, combinations_used)
     assert exact <= bound * (1 + 1e-9)
@@ -100,7 +99,7 @@ def test_a_year_is_bounded_tightly(scheme: Scheme, combinations_used: int) -> No
 @pytest.mark.parametrize("scheme", Scheme)
 def test_a_year_with_all_combinations_in_use_is_exact(scheme: Scheme) -> None:
     """Then any set of nodes that is too large takes something with it."""
-    exact = _exact_year(sets_of(scheme.nodes), survived(scheme), failures=0.2, repairs=12.0)
+    exact = _exact_year(sets_of(scheme.nodes), scheme.losses, failures=0.2, repairs=12.0)
     assert lost_in_a_year(scheme, NODES, 1 - exp(-0.2), 8766 / 12) == pytest.approx(exact)
 
 
@@ -157,7 +156,7 @@ def test_zones_are_as_few_as_survive_one(scheme: Scheme) -> None:
     """With one less, some zone holds more of an object than may go."""
     zones = zones_to_lose_one(scheme)
     assert zones is not None
-    assert -(-scheme.nodes // zones) <= survived(scheme) < -(-scheme.nodes // (zones - 1))
+    assert -(-scheme.nodes // zones) <= scheme.losses < -(-scheme.nodes // (zones - 1))
 
 
 def test_no_zones_help_what_survives_nothing() -> None:

@@ -134,6 +134,16 @@ def test_sums_add_to_what_is_there(combine: Combine) -> None:
     assert target == b"before"
 
 
+def test_lengths_that_differ_are_refused(combine: Combine) -> None:
+    """By each of them; a target must not change its size."""
+    target = bytearray(8)
+    with pytest.raises(ValueError, match="differ"):
+        combine(((3,),)).add(0, b"abc", [target])
+    with pytest.raises(ValueError, match="differ"):
+        combine(((3,), (4,))).add(0, b"8 octets", [target])
+    assert target == bytes(8)
+
+
 isal_only = pytest.mark.skipif(LOADED is None, reason="no ISA-L for this machine")
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.core.test_striping import STRIPE, UNIT, content, sizes, split
+from tests.core.test_striping import STRIPE, UNIT, content, cut, sizes, split
 from twisted_store.coding.tables import TableCombination
-from twisted_store.core.cutting import Cutter, SizedCutter, UnsizedCutter
+from twisted_store.core.cutting import SizedCutter, UnsizedCutter
 from twisted_store.core.encoding import Code
 from twisted_store.core.redundancy import read_plan
 from twisted_store.core.scheme import PARITY_ROWS, Scheme
@@ -64,24 +64,13 @@ def expected_chunks(body: bytes, scheme: Scheme) -> list[bytes]:
     return chunks
 
 
-def encoded(cutter: Cutter, scheme: Scheme, pieces: list[bytes]) -> list[bytes]:
-    """The chunks that a cutter makes of a body in pieces."""
-    chunks = [bytearray() for _ in range(scheme.width)]
-    for piece in pieces:
-        for index, part in cutter.feed(piece):
-            chunks[index] += part
-    for index, part in cutter.end():
-        chunks[index] += part
-    return [bytes(chunk) for chunk in chunks]
-
-
 @given(scheme=schemes, size=sizes, cuts=st.lists(st.integers(0, 4 * STRIPE), max_size=6))
 def test_the_chunks_are_what_the_format_says(scheme: Scheme, size: int, cuts: list[int]) -> None:
     """Of any size, in any pieces, the length known or not."""
     body, code = content(size), Code(scheme, TableCombination)
     pieces, expected = split(body, cuts), expected_chunks(body, scheme)
-    assert encoded(SizedCutter(Striping(size, UNIT), code), scheme, pieces) == expected
-    assert encoded(UnsizedCutter(UNIT, code), scheme, pieces) == expected
+    assert cut(SizedCutter(Striping(size, UNIT), code), pieces, scheme.width) == expected
+    assert cut(UnsizedCutter(UNIT, code), pieces, scheme.width) == expected
 
 
 @given(scheme=schemes, size=sizes)

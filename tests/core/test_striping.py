@@ -27,9 +27,9 @@ def content(size: int) -> bytes:
     return pattern[:size]
 
 
-def cut(cutter: Cutter, pieces: list[bytes]) -> list[bytes]:
-    """The chunks that ``cutter`` makes of ``pieces``."""
-    chunks = [bytearray() for _ in range(DATA_CHUNKS)]
+def cut(cutter: Cutter, pieces: list[bytes], width: int = DATA_CHUNKS) -> list[bytes]:
+    """The ``width`` chunks that ``cutter`` makes of ``pieces``."""
+    chunks = [bytearray() for _ in range(width)]
     for piece in pieces:
         for index, part in cutter.feed(piece):
             chunks[index] += part

@@ -1,7 +1,6 @@
 """The use case download: an object is opened, to be read from whichever chunks are there."""
 
 from twisted_store.api.lanes import Lanes, LaneSources
-from twisted_store.api.metrics import Metrics
 from twisted_store.api.object_reader import ObjectReader
 from twisted_store.catalog.catalog import Catalog
 from twisted_store.catalog.entries import Entry
@@ -30,13 +29,10 @@ def memory_bytes(manifest: Manifest, size_bytes: int) -> int:
 class Downloads:
     """Opens objects for reading."""
 
-    def __init__(
-        self, catalog: Catalog, sources: LaneSources, combine: Combine, metrics: Metrics
-    ) -> None:
+    def __init__(self, catalog: Catalog, sources: LaneSources, combine: Combine) -> None:
         self._catalog = catalog
         self._sources = sources
         self._combine = combine
-        self._metrics = metrics
 
     async def open(self, entry: Entry, first: int, end: int) -> ObjectReader:
         """
@@ -46,7 +42,7 @@ class Downloads:
         what fails at all mostly fails here, before the first byte is sent: with `NodeFailedError`,
         or `ChunkNotFoundError` where some chunk is gone.
         """
-        lanes = Lanes(self._sources, self._metrics, entry.manifest.object_id, entry.placement)
+        lanes = Lanes(self._sources, entry.manifest.object_id, entry.placement)
         reader = ObjectReader(entry.manifest, lanes, self._combine, first, end)
         try:
             await reader.open()
@@ -54,7 +50,7 @@ class Downloads:
             reader.close()
             raise
         if reader.degraded:
-            self._metrics.degraded_reads.inc()
+            self._sources.metrics.degraded_reads.inc()
         return reader
 
     async def current(self, name: str) -> Entry:

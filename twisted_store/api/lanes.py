@@ -53,6 +53,7 @@ class LaneSources:
 
     members: Members
     client: NodeClient
+    metrics: Metrics
     hedging: HedgingDelay
     monotonic: Callable[[], float]
 
@@ -62,17 +63,14 @@ class Lanes:
     The chunks of one object that one reader has open.
 
     A chunk that fails is `lost`; one that keeps the reader waiting for longer than the hedging
-    delay, while others could serve, is `slow`: it is opened again when nothing else is left, and
+    delay, while others could serve, is slow: it is opened again when nothing else is left, and
     then waited for as long as for any node.
     """
 
-    def __init__(
-        self, shared: LaneSources, metrics: Metrics, object_id: ObjectId, placement: Placement
-    ) -> None:
+    def __init__(self, shared: LaneSources, object_id: ObjectId, placement: Placement) -> None:
         self.lost: dict[int, StoreError] = {}
-        self.slow: set[int] = set()
+        self._slow: set[int] = set()
         self._shared = shared
-        self._metrics = metrics
         self._object_id = object_id
         self._placement = placement
         self._open: dict[int, _Lane] = {}
@@ -82,7 +80,7 @@ class Lanes:
         prompt = self.prompt()
         there = (index for index, node_id in enumerate(self._placement) if node_id is not None)
         rest = (index for index in there if index not in prompt and index not in self.lost)
-        return (*prompt, *sorted(rest, key=lambda index: (index in self.slow, index)))
+        return (*prompt, *sorted(rest, key=lambda index: (index in self._slow, index)))
 
     def prompt(self) -> tuple[int, ...]:
         """The chunks from which an answer can be expected soon."""
@@ -91,7 +89,7 @@ class Lanes:
             for index, node_id in enumerate(self._placement)
             if node_id is not None
             and index not in self.lost
-            and index not in self.slow
+            and index not in self._slow
             and self._shared.members.prompt(node_id)
         )
 
@@ -153,11 +151,11 @@ class Lanes:
 
     def _lose(self, index: int, failure: StoreError, hedged: bool) -> None:
         self._close(index)
-        self._metrics.lanes_lost.labels(_cause(failure)).inc()
+        self._shared.metrics.lanes_lost.labels(_cause(failure)).inc()
         node_id = self._placement[index]
         assert node_id is not None, "a hole is no candidate"
         if hedged and isinstance(failure, NodeSlowError):
-            self.slow.add(index)
+            self._slow.add(index)
             self._shared.members.slow(node_id)
             return
         self.lost[index] = failure

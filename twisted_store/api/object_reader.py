@@ -47,7 +47,7 @@ class ObjectReader:
         """
         Returns when the first bytes of each chunk that is needed are here and right.
 
-        Raises what the last of the chunks failed with when too few are left.
+        Raises `NodeFailedError` when too few are left, `ChunkNotFoundError` if one of them is gone.
         """
         while True:
             self._plan = self._best_plan()
@@ -79,8 +79,7 @@ class ObjectReader:
 
     async def _decode_stripe(self, combination: Combination) -> None:
         """Read what the stripe at the position has of the range, and make what is missing."""
-        end = self._striping.stripe_end(self._position, self._end)
-        spans = self._data_spans(end)
+        spans = self._stripe_spans()
         first, last = min(span.first for span in spans), max(span.end for span in spans)
         sums = [memoryview(bytearray(last - first)) for _ in self._plan.missing]
         parts_of: dict[int, list[memoryview]] = {}
@@ -99,14 +98,13 @@ class ObjectReader:
         for span in spans:
             source = self._plan.direct.get(span.chunk, span.chunk)
             self._ready.append(_cut(parts_of[source], span.first - first, span.end - first))
-        self._position = end
+        self._position = self._striping.stripe_end(self._position, self._end)
 
     def _best_plan(self) -> ReadPlan:
-        wanted = tuple(span.chunk for span in self._data_spans(self._end))
         candidates = self._lanes.candidates()
         # No more of those that may keep us waiting than are needed.
         for count in range(len(self._lanes.prompt()), len(candidates) + 1):
-            plan = read_plan(self._manifest.scheme, wanted, candidates[:count])
+            plan = self._plan_with(candidates[:count])
             if plan is not None:
                 return plan
         raise self._too_few()
@@ -123,21 +121,29 @@ class ObjectReader:
     def _can_do_without(self, index: int) -> bool:
         """Whether chunks that can be had soon would do without this one."""
         others = tuple(other for other in self._lanes.prompt() if other != index)
+        return self._plan_with(others) is not None
+
+    def _plan_with(self, chunks: tuple[int, ...]) -> ReadPlan | None:
+        """How to read what is left of the range from these chunks, if they suffice."""
         wanted = tuple(span.chunk for span in self._data_spans(self._end))
-        return read_plan(self._manifest.scheme, wanted, others) is not None
+        return read_plan(self._manifest.scheme, wanted, chunks)
 
     def _spans(self) -> list[Span]:
         """What has to be read of each chunk from the position on."""
         spans = self._data_spans(self._end)
         if not self._plan.missing:
             return [Span(self._plan.direct[span.chunk], *span[1:]) for span in spans]
-        stripe = self._data_spans(self._striping.stripe_end(self._position, self._end))
-        first, last = min(span.first for span in stripe), max(span.end for span in spans)
+        first = min(span.first for span in self._stripe_spans())
+        last = max(span.end for span in spans)
         return [
             Span(index, first, end)
             for index in self._plan.sources
             if first < (end := min(last, self._manifest.chunk_bytes(index)))
         ]
+
+    def _stripe_spans(self) -> list[Span]:
+        """What the stripe at the position has of the rest of the range."""
+        return self._data_spans(self._striping.stripe_end(self._position, self._end))
 
     def _data_spans(self, end: int) -> list[Span]:
         """Which bytes of which data chunks lie between the position and ``end``."""

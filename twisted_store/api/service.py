@@ -207,9 +207,8 @@ def _resource(
         file_answers=FileAnswers(
             Downloads(
                 catalog,
-                LaneSources(members, client, hedging, seams.monotonic),
+                LaneSources(members, client, metrics, hedging, seams.monotonic),
                 seams.coder.combine,
-                metrics,
             ),
             download_budget,
             seams.clock,

@@ -9,17 +9,14 @@ from twisted_store.api.explain_view import counted
 from twisted_store.catalog.entries import ListedObject, Page
 from twisted_store.cluster.members import Members, MemberStatus
 from twisted_store.core.evenness import spread, usable_bytes
-from twisted_store.core.ids import NodeId, Placement
+from twisted_store.core.ids import Placement
 from twisted_store.core.manifest import Manifest
 from twisted_store.core.membership import Membership
-from twisted_store.core.placement import placement_of
 from twisted_store.core.redundancy import losses_survived
 from twisted_store.core.scheme import Scheme, scheme_of
 from twisted_store.core.striping import DATA_CHUNKS
 
 Json = dict[str, Any]
-
-_DISTINCT = tuple(NodeId(str(number)) for number in range(10))
 
 FULL = 0.99
 """A node filled so far is reported: a large chunk may not fit any more."""
@@ -102,11 +99,11 @@ def _redundancy_reasons(zones: Sequence[str], target: Scheme) -> list[Json]:
             f"{target} wants {target.nodes} nodes with room, {len(zones)} are up."
         )
         return [{"code": "redundancy_reduced", "message": message}]
-    losses = losses_survived(target, placement_of(target, _DISTINCT[: target.nodes]))
     together = _together_min(zones, target.nodes)
-    if 0 < losses < together:
+    if 0 < target.losses < together:
+        loss = counted(target.losses, "node")
         message = (
-            f"New files survive the loss of any {counted(losses, 'node')}, not of a host: of the "
+            f"New files survive the loss of any {loss}, not of a host: of the "
             f"{target.nodes} nodes of a file {together} at least are in one zone."
         )
         return [{"code": "host_not_survived", "message": message}]

@@ -139,9 +139,11 @@ def check_listing(trial: Trial) -> str:
 
 
 def check_fill(trial: Trial, before: Cluster, large_bytes: int) -> str:
-    """The nodes are as full as each other, but for 1 % and one chunk."""
+    """The nodes are as full as each other, but for 1 % and what one file puts on a node."""
+    after = trial.client.cluster()
+    scheme = Scheme(after["target"])
     chunk_bytes = -(-large_bytes // DATA_CHUNKS)
-    return judge_fill(before, trial.client.cluster(), chunk_bytes)
+    return judge_fill(before, after, chunk_bytes * scheme.width // scheme.nodes)
 
 
 def judge_fill(before: Cluster, after: Cluster, chunk_bytes: int) -> str:

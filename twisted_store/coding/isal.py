@@ -17,6 +17,12 @@ from twisted_store.core.galois import Combine, Matrix
 GIL_KEPT_BYTES_MAX = 64 * 1024
 """Up to here a call is shorter than waiting for the lock again."""
 
+_TESTED: Matrix = tuple(
+    tuple((7 + 41 * row + 83 * column) % 256 for column in range(5)) for row in range(5)
+)
+_BYTES = bytes(range(256)) * 17 + b"tail"
+"""What a library is tried with before it is used."""
+
 _TABLE_BYTES = 32
 """What ISA-L expands a coefficient to."""
 
@@ -116,13 +122,18 @@ def load() -> Combine | None:
 
 def is_right(combine: Combine) -> bool:
     """Whether what it computes is what the tables say: a wrong library must never be used."""
-    matrix = ((143, 1, 0), (104, 245, 82))
-    source = bytes(range(256)) * 3 + b"tail"
-    expected, computed = ([bytearray(len(source)) for _ in matrix] for _ in range(2))
-    for column in range(3):
-        TableCombination(matrix).add(column, source, expected)
-        combine(matrix).add(column, source, computed)
-    return computed == expected
+    return all(
+        _sums(combine, matrix, source) == _sums(TableCombination, matrix, source)
+        for matrix in (_TESTED[:rows] for rows in range(1, len(_TESTED) + 1))
+        for source in (_BYTES[:size] for size in (1, 63, 772, len(_BYTES)))
+    )
+
+
+def _sums(combine: Combine, matrix: Matrix, source: Buffer) -> list[bytearray]:
+    sums, combination = [bytearray(len(source)) for _ in matrix], combine(matrix)
+    for column in range(len(matrix[0])):
+        combination.add(column, source, sums)
+    return sums
 
 
 def _paths() -> Iterator[str]:

@@ -15,6 +15,9 @@ class TableCombination:
     def add(self, column: int, source: Buffer, targets: Sequence[memoryview | bytearray]) -> None:
         """As `Combination` has it."""
         octets = bytes(source)
+        lengths = [len(target) for target in targets]
+        if lengths != [len(octets)] * len(self._tables):
+            raise ValueError("sources and targets differ in length or number")
         for row, target in zip(self._tables, targets, strict=True):
             product = int.from_bytes(octets.translate(row[column]), "little")
             total = int.from_bytes(target, "little") ^ product

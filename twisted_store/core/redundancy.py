@@ -11,7 +11,7 @@ from twisted_store.core.scheme import IDENTITY, Scheme
 from twisted_store.core.striping import DATA_CHUNKS
 
 UNREADABLE = -1
-"""Losses that an object survives of which too little is there already."""
+"""Less than no loss is survived: too little of the object is there already."""
 
 _CACHED_MAX = 4096
 
@@ -66,9 +66,10 @@ def read_plan(scheme: Scheme, wanted: tuple[int, ...], usable: tuple[int, ...]) 
 
 def losses_survived(scheme: Scheme, placement: Placement) -> int:
     """
-    So many of its nodes, whichever they are, an object survives; `UNREADABLE` if none is needed.
+    The loss of how many of its nodes, whichever they are, an object survives.
 
-    A hole in the placement is a chunk that is nowhere.
+    `UNREADABLE` if it cannot be read even with all of them. A hole in the placement is a chunk that
+    is nowhere.
     """
     numbers = {node_id: number for number, node_id in enumerate(dict.fromkeys(placement))}
     return _survived(

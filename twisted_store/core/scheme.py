@@ -55,6 +55,11 @@ class Scheme(StrEnum):
         return DATA_CHUNKS if self is Scheme.COPIES else self.width
 
     @property
+    def losses(self) -> int:
+        """The loss of so many nodes an object with all its chunks survives, whichever they are."""
+        return 1 if self is Scheme.COPIES else self.width - DATA_CHUNKS
+
+    @property
     def overhead(self) -> float:
         """Bytes stored for each byte of an object."""
         return self.width / DATA_CHUNKS

@@ -71,7 +71,6 @@ class HostClock:
         for call in held:
             call.canceller = self._clock.calls.remove
         self._clock.calls += [call for call in held if call.active()]
-        self._clock.calls.sort(key=DelayedCall.getTime)
 
     def die(self) -> None:
         """Hold all calls back for ever."""
