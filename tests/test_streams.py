@@ -124,3 +124,15 @@ def test_only_the_first_end_counts(ending: Failure | None) -> None:
     stream.end()
     stream.end(ending)
     assert result_of(Deferred.fromCoroutine(read_all(stream))) == []
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_waiting_reader_is_woken_by_a_small_piece_if_it_wants_each_at_once(at_once: bool) -> None:
+    """Otherwise it costs less to let some gather."""
+    stream, _ = make()
+    if at_once:
+        stream.wake_at_once()
+    woken: list[bytes] = []
+    Deferred.fromCoroutine(anext(stream)).addCallback(woken.append)
+    stream.put(b"one")
+    assert woken == [b"one"] * at_once

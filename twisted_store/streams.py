@@ -58,6 +58,7 @@ class ByteStream:
         self._producer = producer
         self._high_bytes = high_bytes
         self._low_bytes = low_bytes
+        self._wake_bytes = low_bytes
         self._on_read = on_read
         self.received_bytes = 0
         self._pieces: deque[bytes] = deque()
@@ -73,6 +74,10 @@ class ByteStream:
         """Whether the producer is paused by this stream."""
         return self._paused
 
+    def wake_at_once(self) -> None:
+        """From now on wake the reader for every piece: each means something by itself."""
+        self._wake_bytes = 0
+
     def put(self, piece: bytes) -> None:
         """Take a piece from the producer."""
         self.received_bytes += len(piece)
@@ -83,7 +88,7 @@ class ByteStream:
         if self._queued_bytes >= self._high_bytes and not self._paused:
             self._paused = True
             self._producer.pauseProducing()
-        if self._queued_bytes >= self._low_bytes:
+        if self._queued_bytes >= self._wake_bytes:
             self._wake()
 
     def end(self, failure: Failure | None = None) -> None:

@@ -8,7 +8,7 @@ from twisted_store.core.galois import Combine
 from twisted_store.core.manifest import Manifest
 from twisted_store.core.striping import DATA_CHUNKS
 from twisted_store.errors import ObjectNotFoundError
-from twisted_store.node_client.chunk_source import READ_AHEAD_BYTES
+from twisted_store.node_client.answer_body import READ_AHEAD_BYTES
 
 DOWNLOAD_BYTES_MIN = 256 * 1024
 """What a download holds besides its bytes."""

@@ -1,1 +1,1 @@
-"""The api's client of a node: framed chunk transfer over treq."""
+"""A client of nodes, for the api and for other nodes: framed chunk transfer over treq."""

@@ -1,49 +1,24 @@
-"""One chunk, or a range of one, on its way from one node."""
+"""A range of one chunk on its way from one node, verified."""
 
 from collections import deque
-from typing import Any
-
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.python.failure import Failure
-from twisted.web.client import ResponseDone
 
 from twisted_store.core.frames import FrameDecoder, VerifiedBlocks
-from twisted_store.core.ids import NodeId
-from twisted_store.errors import NodeFailedError, NodeSlowError
-from twisted_store.node_client.watchdog import Watchdog
-from twisted_store.streams import ByteStream
-
-READ_AHEAD_BYTES = 1024 * 1024
-"""What is read ahead from one node before it has to wait for the reader."""
+from twisted_store.errors import NodeFailedError
+from twisted_store.node_client.answer_body import AnswerBody
 
 
-class ChunkSource(Protocol):
+class ChunkSource:
     """
-    Gives the verified bytes of a node's answer in order; the protocol that receives its body.
+    Gives the verified bytes of a node's answer in order.
 
-    Raises `ChecksumError` or `FormatError` on damage, `NodeFailedError` when the node breaks off,
-    and `NodeSlowError` when it sends nothing for ``stall_seconds`` while the reader waits, or lets
-    the reader wait for ``patience_seconds``, if there is such a bound.
+    Raises `ChecksumError` or `FormatError` on damage, and what ``body`` raises.
     """
 
-    def __init__(
-        self,
-        node_id: NodeId,
-        decoder: FrameDecoder,
-        skip_bytes: int,
-        clock: IReactorTime,
-        stall_seconds: float,
-        patience_seconds: float | None = None,
-    ) -> None:
-        self.node_id = node_id
+    def __init__(self, body: AnswerBody, decoder: FrameDecoder, skip_bytes: int) -> None:
+        self._body = body
         self._decoder = decoder
         self._skip_bytes = skip_bytes
-        self._patient = patience_seconds is None
-        self._watchdog = Watchdog(clock, patience_seconds or stall_seconds, self._stalled)
         self._verified: deque[memoryview] = deque()
-        self._closed = False
-        self._stream: ByteStream
 
     async def ready(self) -> None:
         """Returns when verified bytes are here."""
@@ -65,38 +40,13 @@ class ChunkSource(Protocol):
 
     def close(self) -> None:
         """Hang up unless the answer was read to its end."""
-        self._watchdog.rest()
-        if not self._closed:
-            self._closed = True
-            self._stream.discard()
-            transport: Any = self.transport
-            transport.loseConnection()
-
-    def connectionMade(self) -> None:
-        """The headers are in; the body follows."""
-        transport: Any = self.transport
-        self._stream = ByteStream(transport, READ_AHEAD_BYTES, READ_AHEAD_BYTES // 2)
-
-    def dataReceived(self, data: bytes) -> None:
-        """Queue a piece of the body."""
-        if self._patient:
-            self._watchdog.progress()
-        self._stream.put(data)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The body ended, as it should or not."""
-        self._closed = True
-        whole = reason.check(ResponseDone) is not None
-        self._stream.end(None if whole else self._failure(reason.getErrorMessage()))
+        self._body.close()
 
     async def _receive(self) -> None:
-        self._watchdog.watch()
         try:
-            piece = await anext(self._stream)
+            piece = await anext(self._body)
         except StopAsyncIteration:
-            raise NodeFailedError(f"Node {self.node_id} sent too few bytes.") from None
-        finally:
-            self._watchdog.rest()
+            raise NodeFailedError(f"Node {self._body.node_id} sent too few bytes.") from None
         for event in self._decoder.feed(piece):
             if isinstance(event, VerifiedBlocks):
                 for buffer in event.buffers:
@@ -107,11 +57,3 @@ class ChunkSource(Protocol):
         self._skip_bytes -= skipped
         if skipped < len(buffer):
             self._verified.append(buffer[skipped:])
-
-    def _stalled(self) -> None:
-        slow = NodeSlowError(f"Node {self.node_id} did not send in time.")
-        self._stream.end(Failure(slow))
-        self.close()
-
-    def _failure(self, reason: str) -> Failure:
-        return Failure(NodeFailedError(f"Node {self.node_id} broke off: {reason}"))

@@ -1,4 +1,4 @@
-"""The api's calls to nodes."""
+"""Calls to nodes, of the api and of other nodes."""
 
 import json
 from collections.abc import Coroutine
@@ -18,6 +18,7 @@ from twisted_store.core.frames import MEDIA_TYPE, FrameDecoder, framed_bytes
 from twisted_store.core.ids import ChunkId
 from twisted_store.core.peer import NODE_ID_HEADER, Marks, Peer
 from twisted_store.errors import BadRequestError, NodeFailedError, NodeSlowError
+from twisted_store.node_client.answer_body import AnswerBody
 from twisted_store.node_client.answers import node_failure, raise_unless, read_json
 from twisted_store.node_client.body import QueuedBody
 from twisted_store.node_client.chunk_put import ChunkPut
@@ -90,22 +91,12 @@ class NodeClient:
             "Accept": MEDIA_TYPE,
             "Range": f"bytes={first_block * BLOCK_BYTES}-{end - 1}",
         }
-        source = ChunkSource(
-            peer.node_id,
-            FrameDecoder(chunk_id, first_block),
-            first % BLOCK_BYTES,
-            self._clock,
-            self._stall_seconds,
-            patience_seconds,
-        )
+        body = await self._open(peer, chunk_id, headers, 206, patience_seconds)
+        return ChunkSource(body, FrameDecoder(chunk_id, first_block), first % BLOCK_BYTES)
 
-        async def exchange() -> None:
-            response = await self._request(peer, "GET", peer.chunk_url(chunk_id), headers)
-            await raise_unless(response, peer.node_id, 206)
-            response.deliverBody(source)
-
-        await self._in_time(peer, exchange(), patience_seconds)
-        return source
+    async def fetch(self, peer: Peer, chunk_id: ChunkId) -> AnswerBody:
+        """The whole chunk in frames as they come, unverified, its manifest last."""
+        return await self._open(peer, chunk_id, {"Accept": MEDIA_TYPE}, 200)
 
     async def discard(self, peer: Peer, chunk_id: ChunkId, incarnation: int) -> None:
         """Remove a chunk whose upload failed."""
@@ -137,6 +128,24 @@ class NodeClient:
     async def close(self) -> None:
         """Close the idle connections."""
         await self._pool.closeCachedConnections()
+
+    async def _open(
+        self,
+        peer: Peer,
+        chunk_id: ChunkId,
+        headers: dict[str, str],
+        status: int,
+        patience_seconds: float | None = None,
+    ) -> AnswerBody:
+        body = AnswerBody(peer.node_id, self._clock, self._stall_seconds, patience_seconds)
+
+        async def exchange() -> None:
+            response = await self._request(peer, "GET", peer.chunk_url(chunk_id), headers)
+            await raise_unless(response, peer.node_id, status)
+            response.deliverBody(body)
+
+        await self._in_time(peer, exchange(), patience_seconds)
+        return body
 
     async def _call(
         self, peer: Peer, method: str, url: str, headers: dict[str, str], body: object
