@@ -20,10 +20,14 @@ from twisted_store.core.ids import ChunkId, object_id
 from twisted_store.core.manifest import Manifest
 from twisted_store.core.scheme import Scheme
 from twisted_store.node.chunk_answer import ChunkAnswers
+from twisted_store.node.copies import Copies
 from twisted_store.node.health import NodeHealth
 from twisted_store.node.marking import Marking
 from twisted_store.node.resource import GuardedResource, NodeResource
 from twisted_store.node.uploads import Uploads
+from twisted_store.node_client.client import NodeClient
+from twisted_store.simulation.clock import SimulatedClock
+from twisted_store.simulation.network import SimulatedNetwork
 from twisted_store.storage.calls import RunBlocking
 from twisted_store.storage.identity import NodeIdentity
 from twisted_store.storage.store import ChunkStore
@@ -140,11 +144,14 @@ class NodeBench:
         self.identity = NodeIdentity(self.disk, str(root), Random(1), run_inline, seconds)
         self.store = ChunkStore(self.disk, str(root), run_blocking, self.clock, seconds)
         self.health = NodeHealth(self.store)
+        uploads = Uploads(self.store, self.health)
+        alone = SimulatedNetwork(SimulatedClock(), Random(3)).host("127.0.0.2")
         resource = NodeResource(
             store=self.store,
             identity=self.identity,
             health=self.health,
-            uploads=Uploads(self.store, self.health),
+            uploads=uploads,
+            copies=Copies(NodeClient(self.clock, alone, TIMEOUT_SECONDS, {}), uploads),
             chunk_answers=ChunkAnswers(self.store, self.clock, TIMEOUT_SECONDS),
             marking=Marking(self.store, self.identity),
             instance=INSTANCE,

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from klein import Klein
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import connectProtocol, serverFromString
+from twisted.internet.protocol import Protocol
 
 from twisted_store.coding.choice import best_coder
 from twisted_store.core.sizes import Share
@@ -102,6 +103,27 @@ class FakeApi:
         request.write(content)
 
 
+class Connection(Protocol):
+    """Keeps what comes."""
+
+    def __init__(self) -> None:
+        self.received = b""
+        self.lost = False
+
+    def send(self, data: bytes) -> None:
+        """Send it."""
+        assert self.transport is not None
+        self.transport.write(data)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Keep it."""
+        self.received += data
+
+    def connectionLost(self, reason: object = None) -> None:
+        """Note it."""
+        self.lost = True
+
+
 class Simulation:
     """The api, room for nodes, and a client, each on a host of its own."""
 
@@ -165,6 +187,14 @@ class Simulation:
         """The api's client of nodes, on a host of its own."""
         host = self.network.host("127.0.0.9")
         return NodeClient(self.clock, host, 10.0, secret_headers(secret))
+
+
+def connect(simulation: Simulation) -> Connection:
+    """A raw connection to the node."""
+    endpoint = simulation.network.host("127.0.0.9").connect_endpoint("127.0.0.2", 8101)
+    connection = Connection()
+    simulation.run(connectProtocol(endpoint, connection))
+    return connection
 
 
 def _no_database(*_: object, **__: object) -> Any:

@@ -13,6 +13,7 @@ GUARDED = [
     ("PUT", path()),
     ("GET", path()),
     ("DELETE", path()),
+    ("POST", f"{path()}/copy"),
     ("POST", "/chunks/marks"),
     ("GET", "/chunks"),
     ("GET", "/nowhere"),
@@ -38,7 +39,7 @@ def test_with_the_secret_everything_can(tmp_path: Path) -> None:
         bench.call(method, target, f"Authorization: Bearer {SECRET}", body=b"body").status
         for method, target in GUARDED
     ]
-    assert answers == [400, 404, 400, 400, 200, 404]
+    assert answers == [400, 404, 400, 400, 400, 200, 404]
 
 
 @pytest.mark.parametrize("target", ["/health/live", "/health/ready"])

@@ -8,15 +8,13 @@ from typing import Any
 import pytest
 from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.endpoints import connectProtocol
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.protocol import Protocol
 from twisted.logger import capturedLogs, formatEvent
 from zope.interface import implementer
 
 from tests.node.bench import CHUNK, MANIFEST, content, framed, path
-from tests.node.simulated import CLUSTER, CONFIG, JOINED, NODE_URL, Simulation
+from tests.node.simulated import CLUSTER, CONFIG, JOINED, NODE_URL, Simulation, connect
 from tests.storage.seams import HeldCalls
 from tests.web.wire import head
 from twisted_store import __version__
@@ -318,35 +316,6 @@ def test_the_reserve_may_be_a_part_of_the_disk(simulation: Simulation) -> None:
     whole = simulation.build(data="/whole")
     half = simulation.build(data="/half", reserve=Share(fraction=0.5))
     assert half.store.free_bytes == pytest.approx(whole.store.free_bytes / 2, rel=0.01)
-
-
-class Connection(Protocol):
-    """Keeps what comes."""
-
-    def __init__(self) -> None:
-        self.received = b""
-        self.lost = False
-
-    def send(self, data: bytes) -> None:
-        """Send it."""
-        assert self.transport is not None
-        self.transport.write(data)
-
-    def dataReceived(self, data: bytes) -> None:
-        """Keep it."""
-        self.received += data
-
-    def connectionLost(self, reason: object = None) -> None:
-        """Note it."""
-        self.lost = True
-
-
-def connect(simulation: Simulation) -> Connection:
-    """A raw connection to the node."""
-    endpoint = simulation.network.host("127.0.0.9").connect_endpoint("127.0.0.2", 8101)
-    connection = Connection()
-    simulation.run(connectProtocol(endpoint, connection))
-    return connection
 
 
 def outcome(stopping: "Deferred[None]") -> list[None]:

@@ -8,6 +8,10 @@ from twisted_store.core.ids import ChunkId, NodeId
 NODE_ID_HEADER = "X-Node-Id"
 """Whom a call is meant for: the address of a node that is gone may be another one's by now."""
 
+SOURCE_NODE_HEADER = "X-Source-Node"
+SOURCE_URL_HEADER = "X-Source-URL"
+"""From whom, and from where, a node is to copy a chunk."""
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:

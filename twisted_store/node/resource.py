@@ -10,15 +10,29 @@ from zope.interface import implementer
 
 from twisted_store import __version__
 from twisted_store.core.durability import DURABILITY_HEADER, STRICT, Durability
-from twisted_store.core.ids import ChunkId, NodeId, parse_chunk_index, parse_object_id
-from twisted_store.core.peer import NODE_ID_HEADER
-from twisted_store.errors import BadRequestError, IncompleteBodyError, NodeFailedError
+from twisted_store.core.ids import (
+    ChunkId,
+    NodeId,
+    parse_chunk_index,
+    parse_node_id,
+    parse_object_id,
+)
+from twisted_store.core.peer import NODE_ID_HEADER, SOURCE_NODE_HEADER, SOURCE_URL_HEADER, Peer
+from twisted_store.errors import (
+    BadRequestError,
+    CorruptionError,
+    IncompleteBodyError,
+    NodeFailedError,
+)
 from twisted_store.node.chunk_answer import ChunkAnswers
+from twisted_store.node.copies import Copies
 from twisted_store.node.health import NodeHealth
 from twisted_store.node.marking import Marking, parse_marks
 from twisted_store.node.uploads import Uploads
+from twisted_store.options import base_url
 from twisted_store.storage.identity import NodeIdentity
 from twisted_store.storage.store import ChunkStore
+from twisted_store.storage.writer import StoredChunk
 from twisted_store.web.answers import answer_errors, answer_json
 from twisted_store.web.bodies import read_json_object
 from twisted_store.web.request import StreamingRequest
@@ -47,6 +61,7 @@ class NodeResource:
     identity: NodeIdentity
     health: NodeHealth
     uploads: Uploads
+    copies: Copies
     chunk_answers: ChunkAnswers
     marking: Marking
     instance: str
@@ -55,14 +70,28 @@ class NodeResource:
     async def put_chunk(self, request: StreamingRequest, object_id: str, index: str) -> None:
         """Store the framed body, manifest last, as a provisional chunk."""
         chunk_id = _chunk_id(object_id, index)
-        text = request.getHeader(DURABILITY_HEADER)
-        durability = STRICT if text is None else Durability.parse(text)
         chunk_bytes = _number(CHUNK_BYTES_HEADER, request.getHeader(CHUNK_BYTES_HEADER))
+        durability = _durability(request)
         if request.body is None:
             raise IncompleteBodyError(f"Chunk {chunk_id} came without a body.")
-        stored = await self.uploads.put(chunk_id, request.body, chunk_bytes, durability)
-        answer = {"bytes": stored.chunk_bytes, "used_bytes": self.store.used_bytes}
-        answer_json(request, 201, answer)
+        try:
+            stored = await self.uploads.put(chunk_id, request.body, chunk_bytes, durability)
+        except CorruptionError as error:
+            # Damaged on its way to us: what is stored here is well.
+            raise BadRequestError(error.message) from error
+        self._answer_stored(request, stored)
+
+    @app.route("/chunks/<object_id>/<index>/copy", methods=["POST"])
+    async def copy_chunk(self, request: StreamingRequest, object_id: str, index: str) -> None:
+        """Store the chunk as another node holds it, no faster than the body grants."""
+        chunk_id = _chunk_id(object_id, index)
+        chunk_bytes = _number(CHUNK_BYTES_HEADER, request.getHeader(CHUNK_BYTES_HEADER))
+        if chunk_bytes is None:
+            raise BadRequestError(f"Say how many bytes the chunk has: {CHUNK_BYTES_HEADER}.")
+        stored = await self.copies.copy(
+            chunk_id, _source(request), request.body, chunk_bytes, _durability(request)
+        )
+        self._answer_stored(request, stored)
 
     @app.route("/chunks/<object_id>/<index>", methods=["GET", "HEAD"])
     async def get_chunk(self, request: StreamingRequest, object_id: str, index: str) -> None:
@@ -121,6 +150,10 @@ class NodeResource:
         }
         answer_json(request, 503 if objections else 200, answer)
 
+    def _answer_stored(self, request: StreamingRequest, stored: StoredChunk) -> None:
+        answer = {"bytes": stored.chunk_bytes, "used_bytes": self.store.used_bytes}
+        answer_json(request, 201, answer)
+
 
 @implementer(IResource)
 class GuardedResource(Resource):
@@ -153,6 +186,19 @@ class GuardedResource(Resource):
 
 def _chunk_id(object_id: str, index: str) -> ChunkId:
     return ChunkId(parse_object_id(object_id), parse_chunk_index(index))
+
+
+def _durability(request: StreamingRequest) -> Durability:
+    text = request.getHeader(DURABILITY_HEADER)
+    return STRICT if text is None else Durability.parse(text)
+
+
+def _source(request: StreamingRequest) -> Peer:
+    node_id = parse_node_id(request.getHeader(SOURCE_NODE_HEADER) or "")
+    try:
+        return Peer(node_id, base_url(request.getHeader(SOURCE_URL_HEADER) or ""))
+    except ValueError as error:
+        raise BadRequestError(f"{SOURCE_URL_HEADER} says where no node is: {error}") from error
 
 
 def _number(name: str, text: str | None) -> int | None:

@@ -17,15 +17,18 @@ from twisted_store.core.sizes import format_size
 from twisted_store.errors import StartupError
 from twisted_store.node.api_client import ApiClient
 from twisted_store.node.chunk_answer import ChunkAnswers
+from twisted_store.node.copies import Copies
 from twisted_store.node.health import CHECK_SECONDS, NodeHealth
 from twisted_store.node.marking import Marking
 from twisted_store.node.options import NodeConfig, Options
 from twisted_store.node.reports import Reports
 from twisted_store.node.resource import GuardedResource, NodeResource
 from twisted_store.node.uploads import Uploads
+from twisted_store.node_client.client import NodeClient
 from twisted_store.seams import Seams, real_seams
 from twisted_store.storage.identity import NodeIdentity
 from twisted_store.storage.store import ChunkStore
+from twisted_store.web.secret import secret_headers
 from twisted_store.web.server import Server
 from twisted_store.web.site import StreamingSite
 
@@ -38,6 +41,9 @@ A client that neither sends nor takes anything for so long is dropped.
 The api watches over its own clients. A slow one leaves the connection to a node idle while the
 bytes of other nodes pass, for minutes on a thin line; an api that is gone closes its connections.
 """
+
+SOURCE_STALL_SECONDS = 10.0
+"""Another node that makes no progress for so long, while a chunk is copied from it, has failed."""
 
 _NO_SECRET = (
     "and there is no secret to ask them for: give --secret-file, listen on 127.0.0.1, or say "
@@ -57,6 +63,7 @@ class NodeService(Service):
     store: ChunkStore
     reports: Reports
     api: ApiClient
+    nodes: NodeClient
     server: Server
     loops: tuple[Loop, ...]
     _was_started: bool = field(default=False, init=False)
@@ -92,6 +99,7 @@ class NodeService(Service):
         for loop in self.loops:
             await loop.stop()
         await self.api.close()
+        await self.nodes.close()
         await self.store.stop()
         await self.identity.close()
 
@@ -116,6 +124,10 @@ def build(config: NodeConfig, seams: Seams) -> IService:
     api = ApiClient(
         seams.clock, seams.agent_endpoints, config.api_url, identity.node_id, config.secret
     )
+    nodes = NodeClient(
+        seams.clock, seams.agent_endpoints, SOURCE_STALL_SECONDS, secret_headers(config.secret)
+    )
+    resource = _resource(seams, identity, store, health, nodes, instance)
     return NodeService(
         config=config,
         seams=seams,
@@ -123,7 +135,8 @@ def build(config: NodeConfig, seams: Seams) -> IService:
         store=store,
         reports=reports,
         api=api,
-        server=_server(config, seams, _resource(seams, identity, store, health, instance)),
+        nodes=nodes,
+        server=_server(config, seams, resource),
         loops=_loops(config, seams, identity, store, health, reports, api),
     )
 
@@ -139,13 +152,20 @@ def makeService(options: Options) -> IService:
 
 
 def _resource(
-    seams: Seams, identity: NodeIdentity, store: ChunkStore, health: NodeHealth, instance: str
+    seams: Seams,
+    identity: NodeIdentity,
+    store: ChunkStore,
+    health: NodeHealth,
+    nodes: NodeClient,
+    instance: str,
 ) -> NodeResource:
+    uploads = Uploads(store, health)
     return NodeResource(
         store=store,
         identity=identity,
         health=health,
-        uploads=Uploads(store, health),
+        uploads=uploads,
+        copies=Copies(nodes, uploads),
         chunk_answers=ChunkAnswers(store, seams.clock, CLIENT_TIMEOUT_SECONDS),
         marking=Marking(store, identity),
         instance=instance,

@@ -1,18 +1,14 @@
 """A chunk comes in: frames become a file, or nothing is left of them."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from twisted_store.core.durability import Durability
 from twisted_store.core.frames import FrameDecoder, ManifestFrame, VerifiedBlocks
 from twisted_store.core.ids import ChunkId
 from twisted_store.core.manifest import Manifest
-from twisted_store.errors import (
-    BadRequestError,
-    CorruptionError,
-    IncompleteBodyError,
-    NodeFailedError,
-)
+from twisted_store.errors import BadRequestError, IncompleteBodyError, NodeFailedError
 from twisted_store.node.health import NodeHealth
 from twisted_store.storage.store import ChunkStore
 from twisted_store.storage.writer import ChunkWriter, StoredChunk
@@ -35,38 +31,47 @@ class Uploads:
         """
         Store the chunk, provisionally; ``chunk_bytes`` is its announced length, if it has one.
 
-        Raises `NoSpaceError` before anything is read, and a `BadRequestError` for frames that are
-        damaged, break off, or hold something else than this chunk.
+        Raises `NoSpaceError` before anything is read, a `CorruptionError` for frames that are
+        damaged, a `BadRequestError` for those that break off or hold something else than this
+        chunk, and what ``body`` raises.
         """
         writer = self.store.begin(chunk_id, chunk_bytes, durability)
         try:
-            manifest = await _receive(chunk_id, body, chunk_bytes, writer)
-            return await writer.finish(manifest)
-        except Exception as error:
-            if isinstance(error, NodeFailedError):
-                self.health.disk_failed(error)
+            manifest = await self._receive(chunk_id, body, chunk_bytes, writer)
+            with self._watching_the_disk():
+                return await writer.finish(manifest)
+        except Exception:
             await writer.abort()
             raise
 
-
-async def _receive(
-    chunk_id: ChunkId, body: AsyncIterator[bytes], chunk_bytes: int | None, writer: ChunkWriter
-) -> bytes:
-    """Pass the blocks on to ``writer`` and give the encoded manifest."""
-    frames = _Frames(chunk_id)
-    try:
+    async def _receive(
+        self,
+        chunk_id: ChunkId,
+        body: AsyncIterator[bytes],
+        chunk_bytes: int | None,
+        writer: ChunkWriter,
+    ) -> bytes:
+        """Pass the blocks on to ``writer`` and give the encoded manifest."""
+        frames = _Frames(chunk_id)
         async for piece in body:
             for verified in frames.feed(piece):
-                await writer.append(verified.buffers, verified.checksums)
+                with self._watching_the_disk():
+                    await writer.append(verified.buffers, verified.checksums)
         manifest = frames.end()
-    except CorruptionError as error:
-        # Damaged on its way to us: what is stored here is well.
-        raise BadRequestError(error.message) from error
-    if chunk_bytes not in (None, frames.received_bytes):
-        raise BadRequestError(
-            f"Chunk {chunk_id} has {frames.received_bytes} bytes, {chunk_bytes} were announced."
-        )
-    return manifest
+        if chunk_bytes not in (None, frames.received_bytes):
+            raise BadRequestError(
+                f"Chunk {chunk_id} has {frames.received_bytes} bytes, {chunk_bytes} were announced."
+            )
+        return manifest
+
+    @contextmanager
+    def _watching_the_disk(self) -> Iterator[None]:
+        """Only what the writer raises is about our disk: a body may fail with another node."""
+        try:
+            yield
+        except NodeFailedError as error:
+            self.health.disk_failed(error)
+            raise
 
 
 class _Frames:

@@ -16,12 +16,20 @@ from twisted_store.core.checksums import BLOCK_BYTES
 from twisted_store.core.durability import Durability
 from twisted_store.core.frames import MEDIA_TYPE, FrameDecoder, framed_bytes
 from twisted_store.core.ids import ChunkId
-from twisted_store.core.peer import NODE_ID_HEADER, Marks, Peer
+from twisted_store.core.peer import (
+    NODE_ID_HEADER,
+    SOURCE_NODE_HEADER,
+    SOURCE_URL_HEADER,
+    Marks,
+    Peer,
+)
 from twisted_store.errors import BadRequestError, NodeFailedError, NodeSlowError
 from twisted_store.node_client.answer_body import AnswerBody
 from twisted_store.node_client.answers import node_failure, raise_unless, read_json
 from twisted_store.node_client.body import QueuedBody
-from twisted_store.node_client.chunk_put import ChunkPut
+from twisted_store.node_client.chunk_copy import ChunkCopy
+from twisted_store.node_client.chunk_list import ChunkList
+from twisted_store.node_client.chunk_put import ChunkPut, Exchange
 from twisted_store.node_client.chunk_source import ChunkSource
 from twisted_store.node_client.watchdog import Watchdog
 
@@ -63,14 +71,27 @@ class NodeClient:
         headers = {"X-Durability": str(durability)}
         if sizes is not None:
             headers["X-Chunk-Bytes"] = str(sizes[0])
-
-        async def exchange(body: QueuedBody) -> None:
-            response = await self._request(peer, "PUT", peer.chunk_url(chunk_id), headers, body)
-            await raise_unless(response, peer.node_id, 201)
-            await read_json(response)
-
+        exchange = self._storing(peer, "PUT", peer.chunk_url(chunk_id), headers)
         length = UNKNOWN_LENGTH if sizes is None else framed_bytes(*sizes)
         return ChunkPut(chunk_id, peer.node_id, length, exchange, self._clock, self._stall_seconds)
+
+    def copy(
+        self,
+        target: Peer,
+        chunk_id: ChunkId,
+        source: Peer,
+        chunk_bytes: int,
+        durability: Durability,
+    ) -> ChunkCopy:
+        """Begin to let ``target`` copy a chunk from ``source``; nothing of it before a grant."""
+        headers = {
+            SOURCE_NODE_HEADER: source.node_id,
+            SOURCE_URL_HEADER: source.url,
+            "X-Chunk-Bytes": str(chunk_bytes),
+            "X-Durability": str(durability),
+        }
+        exchange = self._storing(target, "POST", f"{target.chunk_url(chunk_id)}/copy", headers)
+        return ChunkCopy(target.node_id, chunk_bytes, exchange, self._clock, self._stall_seconds)
 
     async def get(
         self,
@@ -97,6 +118,27 @@ class NodeClient:
     async def fetch(self, peer: Peer, chunk_id: ChunkId) -> AnswerBody:
         """The whole chunk in frames as they come, unverified, its manifest last."""
         return await self._open(peer, chunk_id, {"Accept": MEDIA_TYPE}, 200)
+
+    async def holds(self, peer: Peer, chunk_id: ChunkId) -> bool:
+        """Whether the node has the chunk, in any state; its bytes are not read."""
+
+        async def exchange() -> bool:
+            response = await self._request(peer, "HEAD", peer.chunk_url(chunk_id), {})
+            await raise_unless(response, peer.node_id, 200, 404)
+            return bool(response.code == 200)
+
+        return await self._in_time(peer, exchange())
+
+    async def list(self, peer: Peer, after: ChunkId | None, limit: int) -> ChunkList:
+        """A page of at most ``limit`` chunks behind ``after``, in the node's own order."""
+        start = "" if after is None else f"&after={after}"
+        answer = await self._call(peer, "GET", f"{peer.url}/chunks?limit={limit}{start}", {}, None)
+        try:
+            return ChunkList.parse(answer)
+        except (KeyError, TypeError, BadRequestError) as error:
+            raise NodeFailedError(
+                f"Node {peer.node_id} lists its chunks in a form that is not known here."
+            ) from error
 
     async def discard(self, peer: Peer, chunk_id: ChunkId, incarnation: int) -> None:
         """Remove a chunk whose upload failed."""
@@ -128,6 +170,14 @@ class NodeClient:
     async def close(self) -> None:
         """Close the idle connections."""
         await self._pool.closeCachedConnections()
+
+    def _storing(self, peer: Peer, method: str, url: str, headers: dict[str, str]) -> Exchange:
+        async def exchange(body: QueuedBody) -> None:
+            response = await self._request(peer, method, url, headers, body)
+            await raise_unless(response, peer.node_id, 201)
+            await read_json(response)
+
+        return exchange
 
     async def _open(
         self,

@@ -24,6 +24,7 @@ from twisted_store.core.scheme import SchemeRules
 from twisted_store.core.sizes import Share
 from twisted_store.node.options import NodeConfig
 from twisted_store.node.service import build as build_node
+from twisted_store.node_client.client import NodeClient
 from twisted_store.seams import Seams
 from twisted_store.simulation.burial import bury
 from twisted_store.simulation.clock import SimulatedClock
@@ -49,6 +50,9 @@ DEAD_GRACE_SECONDS = 60.0
 
 JOIN_SECONDS = 10.0
 """In so much simulated time a cluster that was started is ready."""
+
+NODE_TIMEOUT_SECONDS = 10.0
+"""The daemons' default."""
 
 NODE_ROOT = "/data"
 """Where a node keeps what it has."""
@@ -109,8 +113,8 @@ class SimulatedCluster:
         self._disks: dict[str, Disk] = {}
         self._hosts: dict[str, str] = {}
         self._dead: list[object] = []
-        client_host = self._network.host("127.0.1.1")
-        self.client = HTTPClient(Agent.usingEndpointFactory(self.clock, client_host))
+        self._client_host = self._network.host("127.0.1.1")
+        self.client = HTTPClient(Agent.usingEndpointFactory(self.clock, self._client_host))
         self.start_api()
         for _ in range(nodes):
             self.add_node()
@@ -134,6 +138,10 @@ class SimulatedCluster:
         """Where the api listens."""
         return f"http://{_API_HOST}:{API_PORT}"
 
+    def node_client(self) -> NodeClient:
+        """A client of nodes like the api's, on the host of `client`."""
+        return NodeClient(self.clock, self._client_host, NODE_TIMEOUT_SECONDS, {})
+
     def run(self, deferred: "Deferred[T]", limit_seconds: float = 120.0) -> T:
         """The result, after as much simulated time as it takes."""
         return self.clock.run_until(deferred, limit_seconds)
@@ -147,7 +155,7 @@ class SimulatedCluster:
             insecure=False,
             durability=self._setting.durability,
             suspect_after_seconds=15.0,
-            node_timeout_seconds=10.0,
+            node_timeout_seconds=NODE_TIMEOUT_SECONDS,
             client_timeout_seconds=60.0,
             upload_memory_bytes=256 * 2**20,
             download_memory_bytes=256 * 2**20,
