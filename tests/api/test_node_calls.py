@@ -18,16 +18,18 @@ REPORT: dict[str, Any] = {
     "node_id": NODE,
     "url": "http://127.0.0.7:8101",
     "zone": "here",
+    "zone_named": True,
     "capacity_bytes": 2**40,
     "used_bytes": 0,
     "free_bytes": 2**40,
     "instance": "1",
     "version": "0.1",
-    "wire_format": 1,
+    "wire_format": 2,
     "chunk_format": 1,
     "cluster_id": None,
     "oldest_disk_call_seconds": 0.0,
     "last_sync_ok": True,
+    "quarantined_chunks": 0,
 }
 SECRET = "s3cret"
 
@@ -87,7 +89,9 @@ WRONG: list[tuple[str, Any]] = [
     ("oldest_disk_call_seconds", math.nan),
     ("oldest_disk_call_seconds", math.inf),
     ("last_sync_ok", "yes"),
-    ("wire_format", 2),
+    ("wire_format", 1),
+    ("zone_named", "yes"),
+    *(("quarantined_chunks", value) for value in (-1, 1.5, True, "1")),
     ("node_id", "b" * 16),
 ]
 

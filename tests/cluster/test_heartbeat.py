@@ -31,16 +31,18 @@ REPORT = NodeReport(
     node_id=NodeId("a" * 16),
     url="http://127.0.0.1:8101",
     zone="here",
+    zone_named=True,
     capacity_bytes=100,
     used_bytes=10,
     free_bytes=90,
     instance="1",
     version="0.1.0",
-    wire_format=1,
+    wire_format=2,
     chunk_format=1,
     cluster_id=None,
     oldest_disk_call_seconds=0.0,
     last_sync_ok=True,
+    quarantined_chunks=0,
 )
 
 

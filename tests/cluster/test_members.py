@@ -77,16 +77,18 @@ def report(number: int) -> NodeReport:
         node_id=NodeId(f"{number:016x}"),
         url=f"http://node{number}",
         zone=f"zone{number}",
+        zone_named=True,
         capacity_bytes=GIB,
         used_bytes=0,
         free_bytes=GIB,
         instance=f"first{number}",
         version="1",
-        wire_format=1,
+        wire_format=2,
         chunk_format=1,
         cluster_id=None,
         oldest_disk_call_seconds=0.0,
         last_sync_ok=True,
+        quarantined_chunks=0,
     )
 
 

@@ -40,6 +40,7 @@ CONFIG = NodeConfig(
     api_url=API_URL,
     advertise_url=None,
     zone="here",
+    zone_named=True,
     capacity_bytes_max=None,
     reserve=Share(),
     secret=None,
@@ -47,6 +48,7 @@ CONFIG = NodeConfig(
     provisional_age_seconds=60.0,
     dead_grace_seconds=600.0,
     heartbeat_seconds=2.0,
+    scrub_rate_bytes=4 * 2**20,
 )
 
 JOINED = {
@@ -70,7 +72,7 @@ class Call:
 @dataclass
 class FakeApi:
     """
-    Answers calls by their name, ``heartbeat`` or ``ask``, with a status and raw bytes.
+    Answers calls by their name, like ``heartbeat`` or ``ask``, with a status and raw bytes.
 
     ``gate`` is awaited before an answer, if there is one.
     """
@@ -134,6 +136,7 @@ class Simulation:
         self.api = FakeApi()
         self.api.answer("heartbeat", JOINED)
         self.api.answer("ask", {"confirm": [], "drop": []})
+        self.api.answer("quarantined", {"drop": []})
         self.disk = MemoryDisk(2**40)
         self.announced: list[str] = []
         self.fatal: list[str] = []

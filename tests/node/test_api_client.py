@@ -25,16 +25,18 @@ REPORT = NodeReport(
     node_id=NODE,
     url="http://127.0.0.2:8101",
     zone="here",
+    zone_named=True,
     capacity_bytes=100,
     used_bytes=10,
     free_bytes=90,
     instance="b" * 16,
     version="0.1.0",
-    wire_format=1,
+    wire_format=2,
     chunk_format=1,
     cluster_id=None,
     oldest_disk_call_seconds=0.5,
     last_sync_ok=True,
+    quarantined_chunks=0,
 )
 CHUNKS = [ChunkId(object_id(1, number, 0), 0) for number in range(3)]
 
@@ -83,16 +85,18 @@ def test_a_heartbeat_carries_the_report_and_the_secret(
         "node_id": NODE,
         "url": "http://127.0.0.2:8101",
         "zone": "here",
+        "zone_named": True,
         "capacity_bytes": 100,
         "used_bytes": 10,
         "free_bytes": 90,
         "instance": "b" * 16,
         "version": "0.1.0",
-        "wire_format": 1,
+        "wire_format": 2,
         "chunk_format": 1,
         "cluster_id": None,
         "oldest_disk_call_seconds": 0.5,
         "last_sync_ok": True,
+        "quarantined_chunks": 0,
     }
 
 
@@ -104,6 +108,18 @@ def test_a_question_carries_chunks_and_the_answer_their_fates(
     fates = simulation.run(Deferred.fromCoroutine(client.ask(CHUNKS)))
     assert fates == Fates([CHUNKS[0]], [CHUNKS[1]])
     assert simulation.api.bodies("ask") == [{"chunks": [str(chunk) for chunk in CHUNKS]}]
+
+
+def test_damaged_chunks_are_reported_and_the_answer_names_those_that_no_file_needs(
+    simulation: Simulation, client: ApiClient
+) -> None:
+    """The others stay set aside."""
+    simulation.api.answer("quarantined", {"drop": [str(CHUNKS[1])]})
+    unneeded = simulation.run(Deferred.fromCoroutine(client.report_quarantined(CHUNKS)))
+    assert unneeded == [CHUNKS[1]]
+    [call] = simulation.api.calls
+    assert call.path == f"/nodes/{NODE}/quarantined"
+    assert call.body == {"chunks": [str(chunk) for chunk in CHUNKS]}
 
 
 @pytest.mark.parametrize(
@@ -150,6 +166,25 @@ def test_fates_that_make_no_sense_drop_nothing(
     """A chunk is removed on a clear word only."""
     simulation.api.answer("ask", answer)
     assert type(failure_of(simulation, client.ask(CHUNKS))) is UnavailableError
+
+
+@pytest.mark.parametrize("answer", [{}, {"drop": ["x"]}, {"drop": 1}, {"drop": None}])
+def test_an_answer_on_damaged_chunks_that_makes_no_sense_drops_nothing(
+    simulation: Simulation, client: ApiClient, answer: object
+) -> None:
+    """As little as one of an api that does not know the call."""
+    simulation.api.answer("quarantined", answer)
+    failure = failure_of(simulation, client.report_quarantined(CHUNKS))
+    assert type(failure) is UnavailableError
+
+
+def test_an_api_that_does_not_know_a_call_counts_as_away(
+    simulation: Simulation, client: ApiClient
+) -> None:
+    """It is an older one."""
+    simulation.api.answer("quarantined", {"error": "not_found", "message": "no such call"}, 404)
+    failure = failure_of(simulation, client.report_quarantined(CHUNKS))
+    assert type(failure) is UnavailableError
 
 
 def test_an_api_that_does_not_answer_is_given_up(simulation: Simulation, client: ApiClient) -> None:

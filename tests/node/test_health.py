@@ -1,14 +1,19 @@
 """Health: what a node says of its disk, and how one that failed is trusted again."""
 
 import errno
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from twisted.python.failure import Failure
 
 from tests.node.bench import CHUNK, INSTANCE, NodeBench, framed, path
 from tests.storage.seams import HeldCalls
 from twisted_store import __version__
+from twisted_store.core.chunk_file import HEADER_BYTES
+from twisted_store.core.ids import ChunkId
 from twisted_store.core.membership import DISK_CALL_SECONDS_MAX
+from twisted_store.errors import ChecksumError
 from twisted_store.node.health import CHECK_SECONDS
 from twisted_store.storage.disk import DiskSpace
 
@@ -86,6 +91,27 @@ def test_a_full_node_says_so_and_goes_on_serving(bench: NodeBench) -> None:
     bench.run(bench.health.check())
     assert ready(bench) == (200, ["full"])
     assert bench.call("GET", path()).body == b"bytes"
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "1 damaged chunk is"), (2, "2 damaged chunks")])
+def test_damaged_chunks_are_told_of_while_they_are_set_aside(
+    bench: NodeBench, expected_failures: Callable[..., list[Failure]], count: int, words: str
+) -> None:
+    """The node serves on; the damage may be the first sign of a disk that ends."""
+    chunks = [ChunkId(CHUNK.object_id, index) for index in range(count)]
+    for chunk in chunks:
+        bench.hold(b"bytes", chunk)
+        damaged = bytearray(bench.file(chunk).read_bytes())
+        damaged[HEADER_BYTES] ^= 1
+        bench.file(chunk).write_bytes(damaged)
+        assert bench.call("GET", path(chunk)).status == 500
+        assert bench.call("GET", path(chunk)).status == 404
+    assert expected_failures(ChecksumError)
+    assert ready(bench) == (200, ["quarantined"])
+    [reason] = bench.call("GET", "/health/ready").json()["reasons"]
+    assert reason["message"].startswith(words)
+    bench.run(bench.store.mark(dead=chunks))
+    assert ready(bench) == (200, [])
 
 
 def test_a_disk_that_failed_and_is_full_cannot_be_tried(bench: NodeBench) -> None:

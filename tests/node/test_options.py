@@ -26,6 +26,7 @@ def test_two_options_are_enough() -> None:
         api_url="http://127.0.0.1:8080",
         advertise_url=None,
         zone=machine_id(),
+        zone_named=False,
         capacity_bytes_max=None,
         reserve=Share(fraction=0.05),
         secret=None,
@@ -33,6 +34,7 @@ def test_two_options_are_enough() -> None:
         provisional_age_seconds=60.0,
         dead_grace_seconds=600.0,
         heartbeat_seconds=2.0,
+        scrub_rate_bytes=4 * 2**20,
     )
 
 
@@ -46,12 +48,14 @@ def test_every_option_has_its_place(tmp_path: Path) -> None:
         *("--capacity", "2GiB", "--reserve", "500MB"),
         *("--secret-file", str(tmp_path / "secret"), "--insecure"),
         *("--provisional-age", "1.5", "--dead-grace", "2", "--heartbeat", "0.5"),
+        *("--scrub-rate", "1kB"),
     ) == NodeConfig(
         data=str(tmp_path),
         listen=("tcp:8101", "tcp6:8101"),
         api_url="http://api:8080",
         advertise_url="http://node7:8101",
         zone="rack 7",
+        zone_named=True,
         capacity_bytes_max=2 * 2**30,
         reserve=Share(size_bytes=500_000_000),
         secret="s3cret",
@@ -59,6 +63,7 @@ def test_every_option_has_its_place(tmp_path: Path) -> None:
         provisional_age_seconds=1.5,
         dead_grace_seconds=2.0,
         heartbeat_seconds=0.5,
+        scrub_rate_bytes=1000,
     )
 
 
@@ -85,6 +90,8 @@ def test_what_has_no_default_must_be_given(name: str) -> None:
         ("provisional-age", "0", "above 0"),
         ("dead-grace", "-5", "above 0"),
         ("heartbeat", "often", "above 0"),
+        ("scrub-rate", "0", "above 0"),
+        ("scrub-rate", "fast", "not a size"),
     ],
 )
 def test_a_bad_value_is_refused_with_advice(name: str, text: str, advice: str) -> None:

@@ -18,6 +18,7 @@ from tests.node.simulated import CLUSTER, CONFIG, JOINED, NODE_URL, Simulation, 
 from tests.storage.seams import HeldCalls
 from tests.web.wire import head
 from twisted_store import __version__
+from twisted_store.cluster.scrub import PAUSE_SECONDS
 from twisted_store.cluster.sweep import SWEEP_SECONDS
 from twisted_store.core.durability import STRICT
 from twisted_store.core.ids import NODE_ID_BITS, NodeId, hex_id
@@ -26,6 +27,7 @@ from twisted_store.core.sizes import Share
 from twisted_store.errors import ChunkNotFoundError, StartupError
 from twisted_store.node.service import build
 from twisted_store.node_client.client import NodeClient
+from twisted_store.simulation.faults import flip_bits
 from twisted_store.web.server import STOP_SECONDS
 
 # A simulated host draws from a source of its own name, first the id of its node.
@@ -89,16 +91,18 @@ def test_a_node_registers_and_belongs_to_the_cluster_from_then_on(simulation: Si
         "node_id": node.identity.node_id,
         "url": NODE_URL,
         "zone": "rack 7",
+        "zone_named": True,
         "capacity_bytes": 10**6,
         "used_bytes": 0,
         "free_bytes": 10**6,
         "instance": node.reports.instance,
         "version": __version__,
-        "wire_format": 1,
+        "wire_format": 2,
         "chunk_format": 1,
         "cluster_id": None,
         "oldest_disk_call_seconds": 0.0,
         "last_sync_ok": True,
+        "quarantined_chunks": 0,
     }
     simulation.clock.run_for(10 * CONFIG.heartbeat_seconds)
     beats = simulation.api.bodies("heartbeat")
@@ -169,6 +173,28 @@ def test_the_api_is_asked_about_chunks_that_nobody_confirmed(
     assert (len(asked) > 1) is (fate == "neither")
     page = simulation.run(Deferred.fromCoroutine(node.store.list(None, 10)))
     assert len(page.chunks) == held
+    simulation.run(Deferred.fromCoroutine(client.close()))
+    simulation.stop(node)
+
+
+@pytest.mark.parametrize("needed", [True, False])
+def test_damage_is_found_by_the_scrub_and_told_to_the_api(
+    simulation: Simulation, needed: bool
+) -> None:
+    """Nobody has to read the chunk; it stays set aside until no file needs it."""
+    simulation.api.answer("quarantined", {"drop": [] if needed else [str(CHUNK)]})
+    node = simulation.started()
+    client = simulation.node_client()
+    store(simulation, client, b"bytes")
+    simulation.run(Deferred.fromCoroutine(client.mark(PEER, Marks(1, 1, [CHUNK], []))))
+    flip_bits(simulation.disk, CONFIG.data, CHUNK, 3, 1)
+    simulation.clock.run_for(2 * PAUSE_SECONDS)
+    assert node.store.counters.chunks_quarantined == 1
+    assert simulation.api.bodies("quarantined")[0] == {"chunks": [str(CHUNK)]}
+    told = [beat["quarantined_chunks"] for beat in simulation.api.bodies("heartbeat")]
+    assert (told[0], told[-1]) == (0, int(needed))
+    page = simulation.run(Deferred.fromCoroutine(node.store.list(None, 10)))
+    assert [held.state.value for held in page.chunks] == ["quarantined" if needed else "dead"]
     simulation.run(Deferred.fromCoroutine(client.close()))
     simulation.stop(node)
 

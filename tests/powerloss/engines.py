@@ -25,7 +25,7 @@ from twisted_store.core.versions import Version as CatalogVersion
 from twisted_store.errors import CorruptionError, StartupError
 from twisted_store.simulation.cluster import DISK_BYTES
 from twisted_store.simulation.power_loss import Image, disk_of
-from twisted_store.storage.directory import ChunkState
+from twisted_store.storage.directory import ALIVE, ChunkState
 from twisted_store.storage.identity import NodeIdentity
 from twisted_store.storage.store import ChunkStore
 
@@ -39,7 +39,7 @@ class FoundNode:
     """
     A node: why it does not start, or who it is and what it holds.
 
-    ``incarnation`` is the highest that it has seen. ``whole`` are the chunks that are not dead and
+    ``incarnation`` is the highest that it has seen. ``whole`` are the chunks that are alive and
     read back right, with the numbers of their versions; of ``confirmed`` ones it asks nobody.
     """
 
@@ -73,7 +73,7 @@ def find_node(image: Image, versions: Mapping[int, Version]) -> FoundNode:
     except StartupError as error:
         return FoundNode(problem=error.message)
     page = now(store.list(None, CHUNKS_MAX))
-    alive = {held.chunk_id: held.state for held in page.chunks if held.state is not ChunkState.DEAD}
+    alive = {held.chunk_id: held.state for held in page.chunks if held.state in ALIVE}
     held = {chunk_id: now(_version_held(store, chunk_id, versions)) for chunk_id in alive}
     return FoundNode(
         node_id=identity.node_id,

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from twisted.web.client import ResponseFailed, ResponseNeverReceived
 
 from tests.simulation.calls import Answer, Calls, content_of
+from twisted_store.cluster.scrub import PAUSE_SECONDS
 from twisted_store.core.ids import ChunkId
 from twisted_store.core.scheme import Scheme, SchemeRules
 from twisted_store.errors import ChecksumError
@@ -218,19 +219,41 @@ def _hosts(event: NetworkEvent) -> tuple[str, str]:
 def test_a_corrupted_chunk_is_not_given_away(
     scene: Scene, expected_failures: Callable[..., list[Failure]], mask: int
 ) -> None:
-    """First byte or last, by the node that holds it; flipped back it is what it was."""
+    """First byte or last, by the node that holds it; flipped back in time it is what it was."""
     scene.calls.put("a", CONTENT)
-    name, chunk_id, chunk_bytes = scene.holder_of("a", 2)
-    path = f"/chunks/{chunk_id.object_id}/{chunk_id.index}"
-    sound = scene.ask_node(name, path)
-    assert (sound.status, len(sound.body)) == (200, chunk_bytes)
-    for position in (0, chunk_bytes - 1):
-        scene.cluster.corrupt(name, chunk_id, position, mask)
-        damaged = scene.ask_node(name, path)
-        assert (damaged.status, damaged.json["error"]) == (500, "checksum")
-        scene.cluster.corrupt(name, chunk_id, position, mask)
-    assert scene.ask_node(name, path).body == sound.body
+    for index, place in ((2, 0), (3, -1)):
+        name, chunk_id, chunk_bytes = scene.holder_of("a", index)
+        path = f"/chunks/{chunk_id.object_id}/{chunk_id.index}"
+        sound = scene.ask_node(name, path)
+        assert (sound.status, len(sound.body)) == (200, chunk_bytes)
+        for _ in range(2):
+            scene.cluster.corrupt(name, chunk_id, place % chunk_bytes, mask)
+        assert scene.ask_node(name, path).body == sound.body
+        scene.cluster.corrupt(name, chunk_id, place % chunk_bytes, mask)
+        for status, error in ((500, "checksum"), (404, "chunk_not_found")):
+            damaged = scene.ask_node(name, path)
+            assert (damaged.status, damaged.json["error"]) == (status, error)
     assert expected_failures(ChecksumError)
+
+
+def test_p9_damage_is_found_before_anybody_reads(scene: Scene) -> None:
+    """By the scrub; it stays known when the node is killed. Nobody's answer changes by it."""
+    scene.cluster.add_node()
+    scene.cluster.clock.run_for(10)
+    assert scene.calls.put("a", CONTENT, {"X-Scheme": "5+1"}).json["losses_survived"] == 1
+    name, chunk_id, chunk_bytes = scene.holder_of("a", 2)
+    scene.cluster.clock.run_for(10)
+    scene.cluster.corrupt(name, chunk_id, chunk_bytes - 1)
+    scene.cluster.clock.run_for(2 * PAUSE_SECONDS)
+    scene.cluster.kill(name)
+    scene.cluster.start_node(name)
+    scene.cluster.clock.run_for(10)
+    listed = scene.ask_node(name, "/chunks").json["chunks"]
+    states = {each["chunk"]: each["state"] for each in listed}
+    assert states[str(chunk_id)] == "quarantined"
+    reasons = scene.ask_node(name, "/health/ready").json["reasons"]
+    assert [reason["code"] for reason in reasons] == ["quarantined"]
+    assert scene.calls.call("GET", "/files/a").body == CONTENT
 
 
 def test_only_what_is_there_can_be_corrupted(scene: Scene) -> None:

@@ -192,3 +192,43 @@ def test_the_age_of_the_oldest_call_is_known(bench: Bench) -> None:
     held.run_all()
     assert result_of(writing)
     assert bench.store.oldest_call_seconds == 0
+
+
+def test_an_old_chunk_is_dropped_only_as_long_as_it_is_the_old_one(bench: Bench) -> None:
+    """A repair may put it again between question and answer."""
+    for chunk in (CHUNK, OTHER, ABSENT):
+        bench.put(chunk)
+    bench.clock.advance(60)
+    bench.put(OTHER)
+    bench.clock.advance(2)
+    for chunk in (CHUNK, OTHER, chunk_id(9)):
+        result_of(bench.store.drop(chunk, 61))
+    assert bench.files() == [f"{OTHER}.provisional", f"{ABSENT}.provisional"]
+    assert bench.store.provisional_older_than(61) == [ABSENT]
+
+
+def test_a_chunk_that_is_being_written_is_not_dropped(bench: Bench) -> None:
+    """Neither the old file nor the new one."""
+    bench.put(CHUNK)
+    bench.clock.advance(61)
+    writer = bench.store.begin(CHUNK, None, STRICT)
+    result_of(bench.store.drop(CHUNK, 60))
+    assert bench.get(CHUNK) == b"content"
+    result_of(write(writer, CHUNK, b"new"))
+    assert bench.get(CHUNK) == b"new"
+
+
+def test_a_drop_under_way_does_not_take_what_is_written_after_it(bench: Bench) -> None:
+    """It is in the lane before the new one gets its name."""
+    bench.put(CHUNK)
+    held = bench.run_blocking = HeldCalls()
+    bench.restart()
+    bench.clock.advance(61)
+    held.run_all()
+    dropped = started(bench.store.drop(CHUNK, 60))
+    writing = started(write(bench.store.begin(CHUNK, None, STRICT), CHUNK, b"new"))
+    held.run_all()
+    result_of(dropped)
+    result_of(writing)
+    assert bench.files() == [f"{CHUNK}.provisional"]
+    assert bench.store.provisional_older_than(-1) == [CHUNK]

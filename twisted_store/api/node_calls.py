@@ -51,6 +51,7 @@ _REPORT_FIELDS: dict[str, Callable[[Any], bool]] = {
     "node_id": _is_text,
     "url": _is_url,
     "zone": _is_text,
+    "zone_named": lambda value: isinstance(value, bool),
     "capacity_bytes": _is_whole,
     "used_bytes": _is_whole,
     "free_bytes": _is_whole,
@@ -61,6 +62,7 @@ _REPORT_FIELDS: dict[str, Callable[[Any], bool]] = {
     "cluster_id": lambda value: value is None or _is_text(value),
     "oldest_disk_call_seconds": _is_number,
     "last_sync_ok": lambda value: isinstance(value, bool),
+    "quarantined_chunks": _is_whole,
 }
 
 

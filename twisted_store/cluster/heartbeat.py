@@ -17,7 +17,7 @@ from twisted_store.errors import DuplicateNodeError, ForeignClusterError, StoreE
 RETRY_SECONDS_FIRST = 0.1
 """Delay after the first heartbeat without an answer; it doubles up to the ordinary interval."""
 
-WIRE_FORMAT = 1
+WIRE_FORMAT = 2
 """The version of what api and nodes say to each other."""
 
 log = Logger()
@@ -28,12 +28,15 @@ class NodeReport:
     """
     What a heartbeat says; sent as a JSON object with these names.
 
-    ``instance`` is drawn at each start, ``cluster_id`` None before the first contact.
+    ``instance`` is drawn at each start, ``cluster_id`` None before the first contact;
+    ``zone_named`` tells whether the operator named the zone, ``quarantined_chunks`` how many
+    damaged chunks are set aside.
     """
 
     node_id: NodeId
     url: str
     zone: str
+    zone_named: bool
     capacity_bytes: int
     used_bytes: int
     free_bytes: int
@@ -44,6 +47,7 @@ class NodeReport:
     cluster_id: ClusterId | None
     oldest_disk_call_seconds: float
     last_sync_ok: bool
+    quarantined_chunks: int
 
 
 @dataclass(frozen=True, slots=True)

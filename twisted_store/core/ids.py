@@ -19,6 +19,7 @@ ClusterId = NewType("ClusterId", str)
 Placement = tuple[NodeId | None, ...]
 """For each chunk index the node that holds it, or None for a hole. Never changed in place."""
 
+OBJECT_ID_BITS = 128
 SALT_BITS = 48
 NODE_ID_BITS = 64
 

@@ -88,6 +88,15 @@ class ApiClient:
         except (KeyError, TypeError, StoreError) as error:
             raise self._misunderstood(answer) from error
 
+    async def report_quarantined(self, chunk_ids: Sequence[ChunkId]) -> Sequence[ChunkId]:
+        """Tell of damaged chunks that are set aside; those of them that no file needs."""
+        body = {"chunks": [str(chunk_id) for chunk_id in chunk_ids]}
+        answer = await self._call("quarantined", body)
+        try:
+            return _chunk_ids(answer["drop"])
+        except (KeyError, TypeError, StoreError) as error:
+            raise self._misunderstood(answer) from error
+
     async def close(self) -> None:
         """Close the kept connection."""
         await self._pool.closeCachedConnections()

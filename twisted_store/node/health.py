@@ -62,9 +62,17 @@ class NodeHealth:
 
     def remarks(self) -> list[Reason]:
         """What limits this node although it serves."""
-        if self._store.free_bytes > 0:
-            return []
-        return [Reason("full", "There is no room left above the reserve: no new chunks are taken.")]
+        found = []
+        if self._store.free_bytes <= 0:
+            message = "There is no room left above the reserve: no new chunks are taken."
+            found.append(Reason("full", message))
+        if count := len(self._store.quarantined):
+            message = (
+                f"{count} damaged {'chunk is' if count == 1 else 'chunks are'} set aside and not "
+                "sent any more: look at the disk."
+            )
+            found.append(Reason("quarantined", message))
+        return found
 
     async def check(self) -> float:
         """Measure the free space and try a disk that failed; the seconds until the next time."""

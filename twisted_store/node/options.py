@@ -24,7 +24,8 @@ class NodeConfig:
 
     ``data`` is a directory, ``listen`` Twisted endpoint strings; ``advertise_url`` None means the
     first address listened on, ``capacity_bytes_max`` None as much as the disk has; ``reserve`` is a
-    share of the disk.
+    share of the disk. ``zone_named`` is False when nobody named the ``zone``: then it is the
+    machine. ``scrub_rate_bytes`` are read in a second.
     """
 
     data: str
@@ -32,6 +33,7 @@ class NodeConfig:
     api_url: str
     advertise_url: str | None
     zone: str
+    zone_named: bool
     capacity_bytes_max: int | None
     reserve: Share
     secret: str | None
@@ -39,6 +41,7 @@ class NodeConfig:
     provisional_age_seconds: float
     dead_grace_seconds: float
     heartbeat_seconds: float
+    scrub_rate_bytes: int
 
 
 class Options(RoleOptions):
@@ -94,16 +97,24 @@ class Options(RoleOptions):
             "Keep the bytes of a deleted chunk for these seconds before they are reclaimed.",
         ],
         ["heartbeat", None, "2", "Report to the api every so many seconds, or more often."],
+        [
+            "scrub-rate",
+            None,
+            "4MiB",
+            "Read so much of what is stored in a second, to find damage before somebody needs it.",
+        ],
     ]
 
     def postOptions(self) -> None:
         """Read everything at once, so that a bad value is known before anything starts."""
+        zone = self.optional("zone", some_text)
         self.config = NodeConfig(
             data=str(self.required("data", directory)),
             listen=self.listen(),
             api_url=self.required("api", base_url),
             advertise_url=self.optional("advertise", base_url),
-            zone=self.optional("zone", some_text) or machine_id(),
+            zone=zone or machine_id(),
+            zone_named=zone is not None,
             capacity_bytes_max=self.optional("capacity", parse_size),
             reserve=self.required("reserve", parse_share),
             secret=self.optional("secret-file", secret_file),
@@ -111,7 +122,15 @@ class Options(RoleOptions):
             provisional_age_seconds=self.required("provisional-age", seconds),
             dead_grace_seconds=self.required("dead-grace", seconds),
             heartbeat_seconds=self.required("heartbeat", seconds),
+            scrub_rate_bytes=self.required("scrub-rate", _rate),
         )
+
+
+def _rate(text: str) -> int:
+    size_bytes = parse_size(text)
+    if size_bytes == 0:
+        raise ValueError("Write a size above 0, like 4MiB.")
+    return size_bytes
 
 
 def machine_id(file: Path = MACHINE_ID_FILE) -> str:

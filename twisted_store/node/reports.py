@@ -22,6 +22,7 @@ class Reports:
     identity: NodeIdentity
     health: NodeHealth
     zone: str
+    zone_named: bool
     instance: str
     url: str = ""
 
@@ -31,6 +32,7 @@ class Reports:
             node_id=self.identity.node_id,
             url=self.url,
             zone=self.zone,
+            zone_named=self.zone_named,
             capacity_bytes=self.store.capacity_bytes,
             used_bytes=self.store.used_bytes,
             free_bytes=self.store.free_bytes,
@@ -41,4 +43,5 @@ class Reports:
             cluster_id=self.identity.cluster_id,
             oldest_disk_call_seconds=self.store.oldest_call_seconds,
             last_sync_ok=self.health.writable,
+            quarantined_chunks=len(self.store.quarantined),
         )

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from twisted_store import __version__
 from twisted_store.cluster.heartbeat import Heartbeat
 from twisted_store.cluster.loop import Loop
+from twisted_store.cluster.scrub import PAUSE_SECONDS, Scrub
 from twisted_store.cluster.sweep import SWEEP_SECONDS, Sweep
 from twisted_store.core.ids import NODE_ID_BITS, hex_id
 from twisted_store.core.sizes import format_size
@@ -120,7 +121,7 @@ def build(config: NodeConfig, seams: Seams) -> IService:
     )
     health = NodeHealth(store)
     instance = hex_id(seams.random.getrandbits(NODE_ID_BITS))
-    reports = Reports(store, identity, health, config.zone, instance)
+    reports = Reports(store, identity, health, config.zone, config.zone_named, instance)
     api = ApiClient(
         seams.clock, seams.agent_endpoints, config.api_url, identity.node_id, config.secret
     )
@@ -200,11 +201,15 @@ def _loops(
         lambda message: seams.fatal(f"storenode: {message}"),
         config.heartbeat_seconds,
     )
-    sweep = Sweep(api, store, config.provisional_age_seconds, config.dead_grace_seconds)
+    sweep = Sweep(
+        api, store, seams.monotonic, config.provisional_age_seconds, config.dead_grace_seconds
+    )
+    scrub = Scrub(store, seams.clock, seams.random, config.scrub_rate_bytes)
     return (
         Loop(seams.clock, seams.random, health.check, CHECK_SECONDS),
         Loop(seams.clock, seams.random, heartbeat.beat, config.heartbeat_seconds),
         Loop(seams.clock, seams.random, sweep.sweep, SWEEP_SECONDS),
+        Loop(seams.clock, seams.random, scrub.scrub, PAUSE_SECONDS),
     )
 
 

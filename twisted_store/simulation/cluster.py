@@ -77,6 +77,7 @@ class Setting:
     rules: SchemeRules = SchemeRules()
     provisional_age_seconds: float = 60.0
     dead_grace_seconds: float = DEAD_GRACE_SECONDS
+    scrub_rate_bytes: int = 4 * 2**20
     disk: Callable[[str], Disk] = fresh_disk
     open_database: DatabaseOpener = open_sqlite
 
@@ -181,6 +182,7 @@ class SimulatedCluster:
             api_url=self.url,
             advertise_url=None,
             zone=name,
+            zone_named=False,
             capacity_bytes_max=None,
             reserve=Share(),
             secret=None,
@@ -188,6 +190,7 @@ class SimulatedCluster:
             provisional_age_seconds=self._setting.provisional_age_seconds,
             dead_grace_seconds=self._setting.dead_grace_seconds,
             heartbeat_seconds=2.0,
+            scrub_rate_bytes=self._setting.scrub_rate_bytes,
         )
         host = self._network.host(f"127.0.0.{number + 2}")
         self._hosts[name] = host.name

@@ -3,7 +3,7 @@ The directory of chunks: `chunks/SHARD/OBJECT_ID-INDEX.STATE`, the only truth ab
 
 All blocking. A chunk changes state by a rename within its directory: whatever a power loss takes
 of it, the chunk is there under the old name or the new one. States only go forward, so a search in
-their order finds a chunk that changes meanwhile.
+their order finds a chunk that changes meanwhile, unless it is set aside.
 """
 
 import re
@@ -30,7 +30,15 @@ class ChunkState(Enum):
 
     PROVISIONAL = "provisional"
     CONFIRMED = "confirmed"
+    QUARANTINED = "quarantined"
     DEAD = "dead"
+
+
+ALIVE = (ChunkState.PROVISIONAL, ChunkState.CONFIRMED)
+"""What a file may be made of."""
+
+READABLE = (*ALIVE, ChunkState.DEAD)
+"""What is sent to who asks: never a chunk that is known to be damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,11 @@ class HeldChunk:
     chunk_id: ChunkId
     state: ChunkState
     file_bytes: int
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether its object is committed, for all that is known here."""
+        return self.state is ChunkState.CONFIRMED
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +117,9 @@ class ChunkDirectory:
                 return ChunkPage(tuple(found[:limit]), found[limit - 1].chunk_id)
         return ChunkPage(tuple(found), None)
 
-    def open(self, chunk_id: ChunkId) -> DiskFile:
-        """The file of a chunk, whatever its state, or `ChunkNotFoundError`."""
-        for state in ChunkState:
+    def open(self, chunk_id: ChunkId, states: Iterable[ChunkState] = READABLE) -> DiskFile:
+        """The file of a chunk in one of these states, or `ChunkNotFoundError`."""
+        for state in states:
             with suppress(FileNotFoundError):
                 return self.disk.open(self.path(chunk_id, state))
         raise ChunkNotFoundError(f"Chunk {chunk_id} is not here.")
@@ -119,7 +132,8 @@ class ChunkDirectory:
         """
         if self._size(chunk_id, ChunkState.CONFIRMED) is not None:
             raise ConflictError(f"Chunk {chunk_id} is confirmed and cannot be written again.")
-        freed_bytes = self.remove(chunk_id, ChunkState.DEAD)
+        freed_bytes = self.remove(chunk_id, ChunkState.QUARANTINED)
+        freed_bytes += self.remove(chunk_id, ChunkState.DEAD)
         freed_bytes += self._size(chunk_id, ChunkState.PROVISIONAL) or 0
         target = self.path(chunk_id, ChunkState.PROVISIONAL)
         self.disk.rename(self._incoming_path(chunk_id), target)
@@ -134,13 +148,21 @@ class ChunkDirectory:
                 confirmed.add(chunk_id)
         return confirmed
 
+    def quarantine(self, chunk_id: ChunkId) -> bool:
+        """Set a damaged chunk aside; whether it was there, and alive."""
+        return any(self._move(chunk_id, state, ChunkState.QUARANTINED) for state in ALIVE)
+
+    def is_alive(self, chunk_id: ChunkId) -> bool:
+        """Whether the chunk is there, provisional or confirmed."""
+        return any(self._size(chunk_id, state) is not None for state in ALIVE)
+
     def bury(self, chunk_ids: Iterable[ChunkId]) -> set[ChunkId]:
         """Make all of them dead; those that are so now."""
         dead = set()
         for chunk_id in chunk_ids:
             here = [
                 self._move(chunk_id, state, ChunkState.DEAD)
-                for state in (ChunkState.PROVISIONAL, ChunkState.CONFIRMED)
+                for state in (*ALIVE, ChunkState.QUARANTINED)
             ]
             if any(here) or self._size(chunk_id, ChunkState.DEAD) is not None:
                 dead.add(chunk_id)

@@ -61,6 +61,11 @@ class Provisionals:
         old = takewhile(lambda each: each.since_seconds < latest, self._all.values())
         return [each.chunk_id for each in old]
 
+    def is_older(self, chunk_id: ChunkId, seconds: float) -> bool:
+        """Whether the chunk has been provisional for more than ``seconds``."""
+        found = self._all.get(chunk_id)
+        return found is not None and found.since_seconds < self._monotonic() - seconds
+
     def synced(self, provisional: Provisional) -> None:
         """This one needs no sync any more."""
         if self._unsynced.get(provisional.chunk_id) is provisional:

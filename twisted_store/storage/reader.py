@@ -7,7 +7,8 @@ from functools import partial
 from itertools import chain
 from typing import Protocol, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.python.failure import Failure
 
 from twisted_store.core.checksums import BLOCK_BYTES, Buffer, block_count
 from twisted_store.core.chunk_file import (
@@ -136,13 +137,21 @@ class ChunkReader:
     """
     Gives the blocks of a chunk, verified, until it is closed.
 
-    It keeps the file readable when the chunk is reclaimed meanwhile.
+    It keeps the file readable when the chunk is reclaimed meanwhile. ``on_damage`` is called for
+    each damage that a read finds, whether its caller still waits or not.
     """
 
-    def __init__(self, chunk: OpenChunk, calls: DiskCalls, on_read: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        chunk: OpenChunk,
+        calls: DiskCalls,
+        on_read: Callable[[int], None],
+        on_damage: Callable[[], None],
+    ) -> None:
         self._chunk = chunk
         self._calls = calls
         self._on_read = on_read
+        self._on_damage = on_damage
         self._reads_under_way = 0
         self._closed = False
 
@@ -164,11 +173,11 @@ class ChunkReader:
 
         Nothing when ``first_block`` lies behind the end; `ChecksumError` when a block is damaged.
         """
-        blocks = min(blocks, READ_BLOCKS_MAX)
+        read = partial(self._chunk.read, first_block, min(blocks, READ_BLOCKS_MAX))
         if self._chunk.file is None:
-            content, checksums = self._chunk.read(first_block, blocks)
+            content, checksums = await maybeDeferred(read).addErrback(self._tell_damage)
         else:
-            content, checksums = await self._read_in_thread(first_block, blocks)
+            content, checksums = await self._run_in_thread(read)
         self._on_read(len(content))
         return content, checksums
 
@@ -178,13 +187,15 @@ class ChunkReader:
             self._closed = True
             self._close_when_idle()
 
-    def _read_in_thread(
-        self, first_block: int, blocks: int
-    ) -> Deferred[tuple[Buffer, tuple[int, ...]]]:
-        read = partial(self._chunk.read, first_block, blocks)
+    def _run_in_thread(self, read: Callable[[], T]) -> Deferred[T]:
         self._reads_under_way += 1
         call = self._calls.run(partial(reading, self._chunk.chunk_id, read))
-        return uninterrupted(call.addBoth(self._read_returned))
+        return uninterrupted(call.addErrback(self._tell_damage).addBoth(self._read_returned))
+
+    def _tell_damage(self, failure: Failure) -> Failure:
+        if failure.check(CorruptionError):
+            self._on_damage()
+        return failure
 
     def _read_returned(self, result: T) -> T:
         self._reads_under_way -= 1

@@ -1,23 +1,24 @@
 """The chunk store: what a node holds, and everything that may happen to it."""
 
 from collections.abc import Callable, Collection, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from twisted_store.core.durability import STRICT, Durability, DurabilityMode
 from twisted_store.core.ids import ChunkId
 from twisted_store.errors import ConflictError, CorruptionError, StartupError, StoreError
 from twisted_store.storage.calls import DiskCalls, Lane, RunBlocking, uninterrupted
-from twisted_store.storage.directory import ChunkDirectory, ChunkPage, ChunkState, HeldChunk
+from twisted_store.storage.counters import StoreCounters
+from twisted_store.storage.directory import ChunkDirectory, ChunkPage, ChunkState
 from twisted_store.storage.disk import Disk
 from twisted_store.storage.draft import Draft
+from twisted_store.storage.found import found_chunks
 from twisted_store.storage.identity import IDENTITY_NAME
 from twisted_store.storage.provisional import Provisionals
+from twisted_store.storage.quarantine import Quarantine
 from twisted_store.storage.reader import ChunkReader, open_chunk, reading
 from twisted_store.storage.space import Allowance, Space
 from twisted_store.storage.syncs import Syncs
@@ -38,27 +39,14 @@ class Missing:
     dead: tuple[ChunkId, ...]
 
 
-@dataclass(slots=True)
-class StoreCounters:
-    """Since the start."""
-
-    chunks_written: int = 0
-    bytes_written: int = 0
-    chunks_opened: int = 0
-    bytes_read: int = 0
-    chunks_reclaimed: int = 0
-
-
 class ChunkStore:
     """
     The chunks below ``root``, a directory that a `NodeIdentity` holds. Opening blocks.
 
     The directory is the truth. In memory are only the provisional and the dead chunks, whose ages
-    count from the start of the process, and sums. Changes of state go through one lane, so that no
-    two of them meet.
+    count from the start of the process, those set aside, and sums. Changes of state go through one
+    lane, so that no two of them meet.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -81,6 +69,9 @@ class ChunkStore:
         self._provisional = Provisionals(self._syncs, clock, monotonic)
         self._dead: dict[ChunkId, float] = {}
         self._writing: set[ChunkId] = set()
+        self._quarantine = Quarantine(
+            self._directory, self._calls, self._lane, self._syncs, self._writing, self._set_aside
+        )
         self.counters = StoreCounters()
         try:
             self._space = Space(disk.space(root), reserve_bytes, capacity_bytes_max)
@@ -113,6 +104,11 @@ class ChunkStore:
         """Whether the last sync of a file went well, and the last one of a directory."""
         return self._syncs.last_ok
 
+    @property
+    def quarantined(self) -> Sequence[ChunkId]:
+        """The chunks that are damaged and set aside, in order."""
+        return self._quarantine.chunk_ids
+
     async def measure_space(self) -> None:
         """Ask the disk how much is free: others may use it too."""
         self._space.measured(await self._calls.run(partial(self._disk.space, self._root)))
@@ -136,13 +132,22 @@ class ChunkStore:
         )
 
     async def open(self, chunk_id: ChunkId) -> ChunkReader:
-        """A reader of a chunk in any state, dead ones until they are reclaimed."""
+        """
+        A reader of a chunk, of a dead one until it is reclaimed.
+
+        Damage that it or the reader finds is a `CorruptionError`, and the chunk is set aside.
+        """
         verify = partial(open_chunk, partial(self._directory.open, chunk_id), chunk_id)
-        chunk = await self._calls.run(
-            partial(reading, chunk_id, verify), unwanted=lambda chunk: chunk.close()
-        )
+        suspect = partial(self._quarantine.suspect, chunk_id)
+        try:
+            chunk = await self._calls.run(
+                partial(reading, chunk_id, verify), unwanted=lambda chunk: chunk.close()
+            )
+        except CorruptionError:
+            suspect()
+            raise
         self.counters.chunks_opened += 1
-        return ChunkReader(chunk, self._calls, self._count_read)
+        return ChunkReader(chunk, self._calls, self._count_read, suspect)
 
     async def mark(
         self,
@@ -161,6 +166,21 @@ class ChunkStore:
     async def discard(self, chunk_id: ChunkId) -> None:
         """Remove a provisional chunk at once; `ConflictError` when it is confirmed."""
         await uninterrupted(Deferred.fromCoroutine(self._discard(chunk_id)))
+
+    async def drop(self, chunk_id: ChunkId, older_than_seconds: float) -> None:
+        """
+        Remove a chunk that has been provisional for longer.
+
+        One that was written again since then, or is being written, stays.
+        """
+        is_old = self._provisional.is_older(chunk_id, older_than_seconds)
+        if is_old and chunk_id not in self._writing:
+            await self.discard(chunk_id)
+
+    async def bury_quarantined(self, chunk_ids: Collection[ChunkId]) -> None:
+        """Make dead those of them that are still set aside, and are not being written again."""
+        quarantined = set(self.quarantined) - self._writing
+        await self.mark(dead=[each for each in chunk_ids if each in quarantined])
 
     def provisional_older_than(self, seconds: float) -> Sequence[ChunkId]:
         """Those that nobody confirmed for so long, oldest first."""
@@ -182,40 +202,28 @@ class ChunkStore:
 
     async def stop(self) -> None:
         """Sync what is not; the writers must be done."""
+        await self._quarantine.stop()
         await self._provisional.stop()
 
     def _load(self) -> None:
         if self._disk.size_bytes(f"{self._root}/{IDENTITY_NAME}") is None:
             raise StartupError(f"{self._root} is not a node's data directory.")
-        for held in self._directory.load():
-            if held.state is ChunkState.PROVISIONAL and not self._is_whole(held):
-                self._directory.remove(held.chunk_id, held.state)
-                self._log.warn("unfinished chunk {chunk_id} removed", chunk_id=held.chunk_id)
-                continue
+        for held in found_chunks(self._directory):
             self._space.used_bytes += held.file_bytes
             if held.state is ChunkState.PROVISIONAL:
                 self._provisional.add(held.chunk_id)
                 self._provisional.sync_within(START_SYNC_SECONDS)
+            elif held.state is ChunkState.QUARANTINED:
+                self._quarantine.add(held.chunk_id)
             elif held.state is ChunkState.DEAD:
                 self._dead[held.chunk_id] = self._monotonic()
-
-    def _is_whole(self, held: HeldChunk) -> bool:
-        """Whether the chunk is in the file, every block: a power loss may have taken any part."""
-        path = self._directory.path(held.chunk_id, held.state)
-        try:
-            with closing(open_chunk(partial(self._disk.open, path), held.chunk_id)) as chunk:
-                chunk.verify()
-        except CorruptionError:
-            return False
-        except OSError:
-            self._log.failure("chunk {chunk_id} cannot be read", chunk_id=held.chunk_id)
-        return True
 
     async def _publish(self, durability: Durability, stored: StoredChunk) -> None:
         """A chunk has been written: give it its name, and make that as durable as it shall be."""
         chunk_id = stored.chunk_id
         self._space.freed(await self._lane.run(partial(self._directory.publish, chunk_id)))
         self._dead.pop(chunk_id, None)
+        self._quarantine.forget(chunk_id)
         added = self._provisional.add(chunk_id)
         match durability.mode:
             case DurabilityMode.STRICT:
@@ -262,6 +270,7 @@ class ChunkStore:
         buried = await self._lane.run(partial(self._directory.bury, chunk_ids))
         for chunk_id in buried:
             self._provisional.remove(chunk_id)
+            self._quarantine.forget(chunk_id)
             self._dead.setdefault(chunk_id, self._monotonic())
         return buried
 
@@ -278,6 +287,10 @@ class ChunkStore:
         self._space.freed(sum(freed))
         self.counters.chunks_reclaimed += len(chunk_ids)
         return sum(freed)
+
+    def _set_aside(self, chunk_id: ChunkId) -> None:
+        self._provisional.remove(chunk_id)
+        self.counters.chunks_quarantined += 1
 
     def _count_read(self, size_bytes: int) -> None:
         self.counters.bytes_read += size_bytes
