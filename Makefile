@@ -2,7 +2,7 @@ PYTHON ?= python3
 ROUNDS ?= 300
 BIN := .venv/bin
 
-.PHONY: help run test check format torture powerloss losses bench filling loss memory clean
+.PHONY: help run test check format torture powerloss losses healing bench repair filling loss memory clean
 .DEFAULT_GOAL := help
 
 help: ## say what there is
@@ -35,9 +35,16 @@ losses: .venv/installed-test ## lose every set of nodes, at every moment
 	$(BIN)/python -m pytest -n 2 tests/simulation/test_losses.py tests/integration/test_survival.py \
 		--full -o faulthandler_timeout=0
 
+healing: .venv/installed-test ## strike moves at every step, and let hours of a cluster pass
+	$(BIN)/python -m pytest -n 2 tests/simulation/test_move_races.py tests/simulation/test_healing.py \
+		tests/integration/test_healing.py --full -o faulthandler_timeout=0
+
 bench: .venv/installed-test ## measure speed and memory
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/redundancy.py
+
+repair: .venv/installed-test ## measure what repair and rebalancing cost, with up to 12 GiB on disk
+	$(BIN)/python benchmarks/repair.py
 
 filling: .venv/installed-test ## see how evenly nodes fill, with up to 15 GiB of files
 	$(BIN)/python benchmarks/filling.py

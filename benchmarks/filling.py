@@ -43,6 +43,9 @@ class Filling:
 
     def __init__(self, cluster: LocalCluster, capacities: Sequence[int]) -> None:
         self._cluster = cluster
+        for job in ("repair", "rebalance"):  # only what new files do is looked at here
+            url = f"{cluster.api_url}/jobs/{job}"
+            httpx.post(url, json={"paused": True}, trust_env=False).raise_for_status()
         self._random = Random(1)
         self._numbers = count()
         self.join(capacities)

@@ -12,7 +12,7 @@ from itertools import combinations
 from math import ceil, comb, expm1, log1p, log2
 
 from twisted_store.core.ids import NodeId
-from twisted_store.core.placement import placement_of
+from twisted_store.core.layout import placement_of
 from twisted_store.core.redundancy import read_plan
 from twisted_store.core.scheme import Scheme
 from twisted_store.core.striping import DATA_CHUNKS

@@ -9,11 +9,13 @@ Every error this project raises on purpose.
     ├── UnauthorizedError          no or a wrong secret                             401
     ├── NotFoundError                                                               404
     │   ├── ObjectNotFoundError
-    │   └── ChunkNotFoundError
+    │   ├── ChunkNotFoundError
+    │   └── NodeNotFoundError
     ├── SlowClientError                                                             408
     ├── ConflictError              right request, wrong state                       409
     │   ├── ForeignClusterError
     │   ├── DuplicateNodeError
+    │   ├── NodeNeededError
     │   └── CatalogRolledBackError
     ├── PreconditionFailedError                                                     412
     ├── TooLargeError                                                               413
@@ -100,6 +102,12 @@ class ChunkNotFoundError(NotFoundError):
     code = "chunk_not_found"
 
 
+class NodeNotFoundError(NotFoundError):
+    """No node has this id."""
+
+    code = "node_not_found"
+
+
 class SlowClientError(StoreError):
     """The client sent or took too few bytes for too long."""
 
@@ -122,6 +130,12 @@ class DuplicateNodeError(ConflictError):
     """Another running process answers for this node id."""
 
     code = "duplicate_node"
+
+
+class NodeNeededError(ConflictError):
+    """The node cannot be forgotten: files need it, or it still runs."""
+
+    code = "node_needed"
 
 
 class CatalogRolledBackError(ConflictError):

@@ -1,7 +1,8 @@
 """The use case download: the right bytes or none, and who fails is known."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,11 +16,14 @@ from tests.catalog.seams import result_of, start
 from tests.simulation.calls import Calls, content_of
 from twisted_store.api.download import (
     DOWNLOAD_BYTES_MIN,
+    Download,
     Downloads,
     memory_bytes,
 )
-from twisted_store.api.object_reader import ObjectReader
 from twisted_store.catalog.entries import Entry
+from twisted_store.core.durability import STRICT
+from twisted_store.core.ids import ChunkId, NodeId
+from twisted_store.core.scheme import Scheme, SchemeRules
 from twisted_store.errors import (
     ChecksumError,
     ChunkNotFoundError,
@@ -50,13 +54,13 @@ def holder(cluster: ApiCluster, downloads: Downloads, index: int) -> str:
     return cluster.node_ids()[node_id]
 
 
-def opened(cluster: ApiCluster, downloads: Downloads, first: int, end: int) -> ObjectReader:
+def opened(cluster: ApiCluster, downloads: Downloads, first: int, end: int) -> Download:
     """A reader of that range."""
     entry = entry_of(cluster, downloads)
     return cluster.run(start(downloads.open(entry, first, end)))
 
 
-async def rest_of(reader: ObjectReader) -> bytes:
+async def rest_of(reader: Download) -> bytes:
     """All that comes."""
     content = bytearray()
     while parts := await reader.read():
@@ -183,6 +187,77 @@ def test_a_chunk_that_is_gone_is_told_apart(cluster: ApiCluster, downloads: Down
     with pytest.raises(ChunkNotFoundError):
         cluster.run(start(downloads.open(entry, 0, len(CONTENT))))
     assert cluster.suspects() == []
+
+
+def moved(cluster: ApiCluster, downloads: Downloads, index: int) -> NodeId:
+    """Let a chunk of the file move to the spare node, and be gone where it was."""
+    entry = entry_of(cluster, downloads)
+    [target] = cluster.node_ids().keys() - set(entry.placement)
+    old = entry.placement[index]
+    assert old is not None
+    chunk_id, members = ChunkId(entry.manifest.object_id, index), cluster.api.members
+    copy = cluster.api.client.copy(
+        members.peer(target),
+        chunk_id,
+        members.peer(old),
+        entry.manifest.chunk_bytes(index),
+        STRICT,
+    )
+    copy.grant(entry.manifest.chunk_bytes(index))
+    cluster.run(start(copy.finished()))
+    goal = (*entry.placement[:index], target, *entry.placement[index + 1 :])
+    catalog = cluster.api.catalog
+    assert cluster.run(start(catalog.move(entry.manifest, entry.placement, goal))) is not None
+    cluster.clock.run_for(5)
+    cluster.lose_chunks(cluster.node_ids()[old])
+    return target
+
+
+@pytest.fixture
+def seven(tmp_path: Path) -> Iterator[ApiCluster]:
+    """A file called ``a`` of 5+1 on six of seven nodes."""
+    with ApiCluster(tmp_path, nodes=7, rules=SchemeRules(Scheme.PARITY_1)) as running:
+        Calls(running).put("a", CONTENT)
+        running.clock.run_for(3)
+        yield running
+
+
+@pytest.mark.parametrize("index", [0, 3])
+def test_p7_a_download_follows_chunks_that_move(seven: ApiCluster, index: int) -> None:
+    """In the middle: it goes on from where it is, and not a byte is sent twice or left out."""
+    downloads = downloads_of(seven)
+    reader = opened(seven, downloads, 12_345, len(CONTENT))
+    begun = b"".join(seven.run(start(reader.read())))
+    moved(seven, downloads, 5)
+    seven.stop(holder(seven, downloads, index))
+    assert begun + seven.run(start(rest_of(reader))) == CONTENT[12_345:]
+    assert reader.degraded == (index,)
+
+
+def test_p6_a_download_of_which_chunks_are_gone_fails(seven: ApiCluster) -> None:
+    """They are nowhere else: nothing is looked for again and again."""
+    downloads = downloads_of(seven)
+    reader = opened(seven, downloads, 0, len(CONTENT))
+    seven.run(start(reader.read()))
+    seven.lose_chunks(holder(seven, downloads, 5))
+    seven.stop(holder(seven, downloads, 2))
+    with pytest.raises(NodeFailedError):
+        seven.run(start(rest_of(reader)))
+    reader.close()
+
+
+def test_p6_a_download_whose_file_is_deleted_in_the_middle_fails(seven: ApiCluster) -> None:
+    """When it needs a chunk that it had not opened."""
+    downloads = downloads_of(seven)
+    reader = opened(seven, downloads, 0, len(CONTENT))
+    seven.run(start(reader.read()))
+    lost, other = holder(seven, downloads, 2), holder(seven, downloads, 5)
+    assert Calls(seven).call("DELETE", "/files/a").status == 204
+    seven.lose_chunks(other)
+    seven.stop(lost)
+    with pytest.raises(NodeFailedError):
+        seven.run(start(rest_of(reader)))
+    reader.close()
 
 
 def test_what_is_not_there_is_not_found(cluster: ApiCluster, downloads: Downloads) -> None:

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 from tests.api.test_views import members_of
 from tests.catalog.objects import PLACEMENT, manifest_of
+from tests.cluster.test_members import World
 from twisted_store.api.explain_view import dry_run_view, explain_view
 from twisted_store.catalog.entries import Entry, Explained
 from twisted_store.core.ids import NodeId, Placement
-from twisted_store.core.placement import placement_of
+from twisted_store.core.layout import placement_of
 from twisted_store.core.reasons import NO_REASONS, Reason, Reasons
 from twisted_store.core.scheme import Scheme
 
@@ -65,10 +66,13 @@ def test_a_node_that_was_never_heard_of_is_explained_as_unknown() -> None:
 
 
 def test_a_host_with_too_many_chunks_is_noted() -> None:
-    """Nodes that are not known are counted as one host: nobody can say that they are not."""
+    """By their zones."""
     view = explain_view(explained(NODES[:7], Scheme.PARITY_2), members_of(8))
     assert view["note"] == ""
-    view = explain_view(explained(NODES[:7], Scheme.PARITY_2), members_of(2))
+    world = World()
+    for number in range(8):
+        world.hear(number, zone=f"host{number // 3}")
+    view = explain_view(explained(NODES[:7], Scheme.PARITY_2), world.members)
     assert "any 2 nodes, not of a host" in view["note"]
 
 

@@ -36,3 +36,18 @@ def test_ids_grow_and_name_the_life_of_the_api() -> None:
 def test_two_lives_of_one_incarnation_do_not_give_the_same_ids() -> None:
     """A catalog restored from a copy counts from where the copy was; the random part differs."""
     assert InFlight(3, Random(1)).begin() != InFlight(3, Random(2)).begin()
+
+
+def test_an_object_that_is_moved_is_in_flight_until_all_that_hold_it_end() -> None:
+    """A move may begin while its upload has still to say that it is committed."""
+    in_flight = InFlight(3, Random(1))
+    begun = in_flight.begin()
+    in_flight.hold(begun)
+    in_flight.end(begun)
+    assert in_flight.snapshot() == {begun}
+    in_flight.end(begun)
+    assert in_flight.snapshot() == frozenset()
+    in_flight.hold(begun)
+    assert in_flight.snapshot() == {begun}
+    in_flight.end(begun)
+    assert in_flight.snapshot() == frozenset()

@@ -32,6 +32,7 @@ REPORT: dict[str, Any] = {
     "quarantined_chunks": 0,
 }
 SECRET = "s3cret"
+CALLS = ["heartbeat", "ask", "quarantined"]
 
 
 @pytest.fixture(scope="module")
@@ -120,14 +121,14 @@ def test_a_node_of_another_cluster_is_refused(lonely: ApiCluster) -> None:
     assert (answer.status, answer.json()["error"]) == (409, "foreign_cluster")
 
 
-@pytest.mark.parametrize("call", ["heartbeat", "ask"])
+@pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("node_id", ["x", "A" * 16, "a" * 17, "%2e%2e"])
 def test_a_node_has_an_id(lonely: ApiCluster, call: str, node_id: str) -> None:
     """Of 16 hex digits."""
     assert post(lonely, f"/nodes/{node_id}/{call}", b"{}").status == 400
 
 
-@pytest.mark.parametrize("call", ["heartbeat", "ask"])
+@pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("body", [b"", b"[", b"[]", b"\xff", b"[" * 500_000, b'{"a":' * 100_000])
 def test_a_body_that_is_no_json_object_is_a_bad_request(
     lonely: ApiCluster, call: str, body: bytes
@@ -145,10 +146,11 @@ def test_a_body_has_a_limit(lonely: ApiCluster) -> None:
 @pytest.mark.parametrize(
     "chunks", [None, "x", {}, [1], [None], ["x"], [{}], ["f" * 32], ["f" * 32 + "-256"]]
 )
-def test_a_question_names_chunks(lonely: ApiCluster, chunks: object) -> None:
+@pytest.mark.parametrize("call", ["ask", "quarantined"])
+def test_a_question_names_chunks(lonely: ApiCluster, call: str, chunks: object) -> None:
     """By their ids."""
     body = json.dumps({"chunks": chunks}).encode()
-    assert post(lonely, f"/nodes/{NODE}/ask", body).status == 400
+    assert post(lonely, f"/nodes/{NODE}/{call}", body).status == 400
 
 
 def test_a_question_is_answered(lonely: ApiCluster) -> None:
@@ -156,9 +158,11 @@ def test_a_question_is_answered(lonely: ApiCluster) -> None:
     ids = [f"{object_id(incarnation, 1, 1)}-0" for incarnation in (0, 9)]
     answer = post(lonely, f"/nodes/{NODE}/ask", json.dumps({"chunks": ids}).encode())
     assert answer.json() == {"confirm": [], "drop": [ids[0]]}
+    answer = post(lonely, f"/nodes/{NODE}/quarantined", json.dumps({"chunks": ids}).encode())
+    assert answer.json() == {"drop": [ids[0]]}
 
 
-@pytest.mark.parametrize("call", ["heartbeat", "ask"])
+@pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize(
     ("fields", "status"),
     [

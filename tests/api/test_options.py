@@ -26,6 +26,8 @@ def test_the_defaults_are_those_of_the_design() -> None:
         insecure=False,
         durability=STRICT,
         suspect_after_seconds=15.0,
+        lost_after_seconds=1800.0,
+        move_rate_bytes=64 * 2**20,
         node_timeout_seconds=10.0,
         client_timeout_seconds=60.0,
         upload_memory_bytes=256 * 2**20,
@@ -64,9 +66,10 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
     config = parsed(
         *("--listen", "tcp:1", "--listen", "tcp:2", "--insecure"),
         *("--secret-file", str(tmp_path / "secret")),
-        *("--durability", "none", "--suspect-after", "1.5", "--node-timeout", "2"),
+        *("--durability", "none", "--suspect-after", "1.5", "--lost-after", "90"),
+        *("--node-timeout", "2"),
         *("--client-timeout", "3", "--upload-memory", "1GiB", "--download-memory", "2MB"),
-        *("--object-size-max", "5GiB"),
+        *("--object-size-max", "5GiB", "--move-rate", "1MiB"),
     )
     assert config == ApiConfig(
         data="/data",
@@ -75,6 +78,8 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
         insecure=True,
         durability=NONE,
         suspect_after_seconds=1.5,
+        lost_after_seconds=90.0,
+        move_rate_bytes=2**20,
         node_timeout_seconds=2.0,
         client_timeout_seconds=3.0,
         upload_memory_bytes=2**30,

@@ -28,6 +28,7 @@ CONFIG = ApiConfig(
     insecure=False,
     durability=STRICT,
     suspect_after_seconds=15.0,
+    lost_after_seconds=1800.0,
     node_timeout_seconds=10.0,
     client_timeout_seconds=60.0,
     upload_memory_bytes=2**20,

@@ -22,7 +22,7 @@ from tests.catalog.seams import result_of, start
 from tests.simulation.calls import content_of
 from twisted_store.api.digests import ExpectedDigests
 from twisted_store.api.upload import UPLOAD_BYTES_MIN, memory_bytes
-from twisted_store.catalog.catalog import CommitInDoubtError
+from twisted_store.catalog.commits import CommitInDoubtError
 from twisted_store.core.scheme import Scheme
 from twisted_store.core.striping import DATA_CHUNKS
 from twisted_store.errors import (

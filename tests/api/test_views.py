@@ -14,8 +14,10 @@ from twisted_store.api.views import (
     readiness_view,
 )
 from twisted_store.catalog.entries import ListedObject, Page
-from twisted_store.cluster.members import Member, Members
+from twisted_store.cluster.member import Member
+from twisted_store.cluster.members import Members
 from twisted_store.core.ids import NodeId, Placement
+from twisted_store.core.moves import Group
 from twisted_store.core.peer import Peer
 from twisted_store.core.scheme import Scheme
 
@@ -170,7 +172,14 @@ def test_objects_are_counted_by_what_they_survive() -> None:
     placements: list[tuple[Placement, int]] = [(nodes, 4), ((*nodes[1:], nodes[0]), 2)]
     placements += [((*nodes[:5], None, nodes[6]), 3), (nodes[:5], 10)]
     placements += [((*nodes[:5], *nodes[1:5], nodes[0]), 20)]
-    assert losses_view(placements) == {"objects_by_losses_survived": {"0": 10, "1": 23, "2": 6}}
+    groups = [
+        Group(number, placement, True, objects, 0)
+        for number, (placement, objects) in enumerate(placements)
+    ]
+    survived = {"0": 10, "1": 23, "2": 6}
+    assert losses_view(groups, nodes) == {"objects_by_losses_survived": survived}
+    survived = {"-1": 10, "0": 23, "1": 6}
+    assert losses_view(groups, nodes[1:]) == {"objects_by_losses_survived": survived}
 
 
 def test_the_room_depends_on_the_scheme() -> None:

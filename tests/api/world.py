@@ -51,6 +51,7 @@ CONFIG = ApiConfig(
     insecure=False,
     durability=STRICT,
     suspect_after_seconds=15.0,
+    lost_after_seconds=1800.0,
     node_timeout_seconds=10.0,
     client_timeout_seconds=60.0,
     upload_memory_bytes=256 * MIB,
@@ -293,11 +294,12 @@ class GatedCatalog:
         placement: Placement,
         conditions: Conditions = NO_CONDITIONS,
         reasons: Reasons = NO_REASONS,
+        auto: bool = True,
     ) -> Committed:
         """Commit when the gate opens."""
         self.committing = True
         await self.gate
-        return await self._catalog.commit(manifest, placement, conditions, reasons)
+        return await self._catalog.commit(manifest, placement, conditions, reasons, auto)
 
 
 class UploadWorld:
@@ -318,7 +320,7 @@ class UploadWorld:
         self.uploads = Uploads(
             catalog,
             transfers_of(cluster),
-            MarkDelivery(api.catalog, api.client, api.members),
+            MarkDelivery(api.catalog, api.client, api.members, lambda *_: None),
             self.in_flight,
             self.budget,
             cluster.clock.wall_seconds,
@@ -358,7 +360,9 @@ def downloads_of(cluster: ApiCluster, catalog: Any = None) -> Downloads:
     """Downloads on the parts of a running api, with another catalog if need be."""
     api, hedging = cluster.api, HedgingDelay()
     metrics, seconds = Metrics(hedging), cluster.clock.seconds
-    sources = LaneSources(api.members, api.client, metrics, hedging, seconds)
+    sources = LaneSources(
+        api.members, api.client, metrics, hedging, seconds, absent=lambda *_: None
+    )
     return Downloads(catalog or api.catalog, sources, api.seams.coder.combine)
 
 

@@ -1,7 +1,8 @@
 """Objects to be committed, and conditions to commit them under."""
 
+from twisted_store.catalog.catalog import Catalog
 from twisted_store.core.conditions import Conditions, EntityTag, EntityTags
-from twisted_store.core.ids import NodeId, ObjectId, object_id
+from twisted_store.core.ids import NodeId, ObjectId, Placement, object_id
 from twisted_store.core.manifest import Manifest
 from twisted_store.core.scheme import Scheme
 
@@ -40,3 +41,8 @@ def if_match(etag: str | None) -> Conditions:
     if etag is None:
         return Conditions()
     return Conditions(if_match=EntityTags((EntityTag(etag),)))
+
+
+async def objects_by_placement(catalog: Catalog) -> dict[Placement, int]:
+    """How many objects have each placement."""
+    return {group.placement: group.objects for group in await catalog.groups()}

@@ -13,7 +13,8 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from twisted_store.catalog.catalog import Catalog, RunBlocking, open_catalog
+from twisted_store.catalog.catalog import Catalog, open_catalog
+from twisted_store.catalog.commits import RunBlocking
 from twisted_store.catalog.database import Cursor, Database, DatabaseOpener, open_sqlite
 from twisted_store.core.durability import STRICT, Durability
 

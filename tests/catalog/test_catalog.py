@@ -14,13 +14,8 @@ from twisted.python.threadpool import ThreadPool
 from tests.catalog.objects import PLACEMENT, manifest_of
 from tests.catalog.seams import HeldCalls, WatchedOpener, now, open_apsw, opened, result_of, start
 from tests.contract.catalog_contract import CatalogContract, Opener
-from twisted_store.catalog.catalog import (
-    BATCH_MAX,
-    READERS_MAX,
-    READS_WAITING_MAX,
-    WRITES_WAITING_MAX,
-    RunBlocking,
-)
+from twisted_store.catalog.catalog import READERS_MAX, READS_WAITING_MAX
+from twisted_store.catalog.commits import BATCH_MAX, WRITES_WAITING_MAX, RunBlocking
 from twisted_store.catalog.entries import KnownNode
 from twisted_store.catalog.writer import NotWrittenError
 from twisted_store.core.durability import NONE

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 from twisted.python.failure import Failure
 
-from tests.catalog.objects import OTHER_PLACEMENT, PLACEMENT, if_absent, manifest_of
+from tests.catalog.objects import (
+    OTHER_PLACEMENT,
+    PLACEMENT,
+    if_absent,
+    manifest_of,
+    objects_by_placement,
+)
 from tests.catalog.seams import WatchedOpener, now, opened
 from twisted_store.catalog.catalog import Catalog
 from twisted_store.catalog.entries import Entry, Explained
@@ -55,6 +61,24 @@ def test_reasons_stand_there_once_and_go_with_their_last_object(
     assert decisions(path) == {}
 
 
+def test_a_move_hands_its_reasons_on(path: Path, catalog: Catalog) -> None:
+    """They are counted once, kept or replaced, and go with the last object that has them."""
+    first, second = (*PLACEMENT[:4], OTHER_PLACEMENT[0]), (*PLACEMENT[:4], OTHER_PLACEMENT[1])
+    for number, name in enumerate("ab"):
+        now(catalog.commit(manifest_of(name, number), PLACEMENT, reasons=REASONS))
+    now(catalog.move(manifest_of("a", 0), PLACEMENT, first))
+    assert decisions(path) == {REASONS.encoded: 2}
+    now(catalog.move(manifest_of("a", 0), first, second, REASONS))
+    assert decisions(path) == {REASONS.encoded: 2}
+    now(catalog.move(manifest_of("b", 1), PLACEMENT, first, OTHERS))
+    assert decisions(path) == {REASONS.encoded: 1, OTHERS.encoded: 1}
+    assert now(catalog.move(manifest_of("b", 1), PLACEMENT, second, REASONS)) is None
+    assert decisions(path) == {REASONS.encoded: 1, OTHERS.encoded: 1}
+    now(catalog.delete("a"))
+    now(catalog.delete("b"))
+    assert decisions(path) == {}
+
+
 def test_what_is_refused_counts_nowhere(path: Path, catalog: Catalog) -> None:
     """It decides before it writes."""
     now(catalog.commit(manifest_of("a", 1), PLACEMENT, reasons=REASONS))
@@ -76,10 +100,10 @@ def test_what_is_rolled_back_counts_nowhere(
             now(catalog.commit(again, OTHER_PLACEMENT, reasons=OTHERS))
     opener.failing.clear()
     assert decisions(path) == {REASONS.encoded: 1}
-    assert now(catalog.placements()) == ((PLACEMENT, 1),)
+    assert now(objects_by_placement(catalog)) == {PLACEMENT: 1}
     now(catalog.commit(manifest_of("a", 2), OTHER_PLACEMENT, reasons=OTHERS))
     assert decisions(path) == {OTHERS.encoded: 1}
-    assert now(catalog.placements()) == ((OTHER_PLACEMENT, 1),)
+    assert now(objects_by_placement(catalog)) == {OTHER_PLACEMENT: 1}
     assert len(expected_failures(NotWrittenError)) == 2
     now(catalog.close())
 
@@ -101,9 +125,9 @@ def test_a_file_of_version_1_lives_on(path: Path) -> None:
     catalog = opened(path)
     first = Entry(manifests[0], PLACEMENT, 1)
     assert now(catalog.explain("a")) == Explained(first, NO_REASONS)
-    assert dict(now(catalog.placements())) == {PLACEMENT: 2, OTHER_PLACEMENT: 1}
+    assert now(objects_by_placement(catalog)) == {PLACEMENT: 2, OTHER_PLACEMENT: 1}
     now(catalog.commit(manifest_of("a", 4), OTHER_PLACEMENT, reasons=REASONS))
     now(catalog.delete("b"))
-    assert dict(now(catalog.placements())) == {OTHER_PLACEMENT: 2}
+    assert now(objects_by_placement(catalog)) == {OTHER_PLACEMENT: 2}
     assert decisions(path) == {REASONS.encoded: 1}
     now(catalog.close())

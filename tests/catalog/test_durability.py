@@ -18,11 +18,7 @@ from tests.catalog.seams import (
     result_of,
     start,
 )
-from twisted_store.catalog.catalog import (
-    BATCH_MAX,
-    WRITES_WAITING_MAX,
-    CommitInDoubtError,
-)
+from twisted_store.catalog.commits import BATCH_MAX, WRITES_WAITING_MAX, CommitInDoubtError
 from twisted_store.catalog.entries import Entry
 from twisted_store.catalog.writer import CHECKPOINT_WORKS, NotWrittenError
 from twisted_store.core.durability import NONE, STRICT, Durability, DurabilityMode

@@ -29,7 +29,7 @@ def catalog_of(names: set[str]) -> sqlite3.Connection:
     database.execute("INSERT INTO meta VALUES (1, 'c', 1, 0, 0, 0, 0)")
     transaction = Transaction(database)
     for number, name in enumerate(names):
-        row = ObjectRow.pack(manifest_of(name, number), PLACEMENT, NO_REASONS)
+        row = ObjectRow.pack(manifest_of(name, number), PLACEMENT, NO_REASONS, auto=True)
         transaction.store(row, NO_CONDITIONS)
     return database
 

@@ -14,6 +14,8 @@ from tests.cli.fake_store import FakeStore
 from twisted_store.core.striping import UNIT_BYTES, UNSIZED_UNIT_BYTES
 
 _CHUNK = re.compile(r"/node\d/chunks/([0-9a-f]+)/(\d)")
+_JOB = re.compile(r"/jobs/(repair|rebalance)")
+_NODE = re.compile(r"/nodes/([0-9a-f]{16})(?:/(drain|safe-to-stop))?")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
@@ -68,8 +70,26 @@ class _Handler(BaseHTTPRequestHandler):
             self.store.store(name, body, unit_bytes, self.headers.get("Content-Type", ""))
             return self._json(201 if new else 200, self.store.view(name))
 
+    def do_POST(self) -> None:
+        """Change a job, or drain a node."""
+        asked = json.loads(self._body()[0])
+        job, node = _JOB.fullmatch(self.path), _NODE.fullmatch(self.path)
+        if job is not None:
+            self._json(200, self.store.jobs.change(job[1], asked))
+        elif node is not None and node[2] == "drain":
+            self._json(200, self.store.drain(node[1], **asked))
+        else:
+            self._error(404, "not_found")
+
     def do_DELETE(self) -> None:
-        """Delete a file."""
+        """Delete a file, or forget a node."""
+        path, _, query = self.path.partition("?")
+        node = _NODE.fullmatch(path)
+        if node is not None and node[1] in self.store.needed and query != "gone=true":
+            return self._error(409, "node_needed")
+        if node is not None:
+            self.store.forgotten.add(node[1])
+            return self._answer(204, b"")
         if self._name() not in self.store.files:
             return self._error(404, "not_found")
         if self.store.heeds_deletes:
@@ -83,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer all that asks."""
         url = urlsplit(self.path)
-        chunk = _CHUNK.fullmatch(url.path)
+        chunk, node = _CHUNK.fullmatch(url.path), _NODE.fullmatch(url.path)
         if url.path == "/files":
             asked = {key: values[0] for key, values in parse_qs(url.query).items()}
             words = [asked.get(key, "") for key in ("prefix", "delimiter", "after")]
@@ -92,6 +112,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(200, self.store.cluster())
         elif url.path == "/health/ready":
             self._json(200 if self.store.ready else 503, self.store.readiness())
+        elif node is not None:
+            answer = self.store.safe_to_stop(node[1])
+            self._json(200 if answer["safe"] else 412, answer)
         elif chunk is not None and not self._knows_secret():
             self._error(401, "unauthorized")
         elif chunk is not None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from blake3 import blake3
 
+from tests.cli.fake_jobs import FakeJobs
 from twisted_store.core.scheme import Scheme
 from twisted_store.core.striping import DATA_CHUNKS, UNIT_BYTES, Striping
 
@@ -36,7 +37,8 @@ class FakeStore:
 
     The bodies of files whose names end in ``cut`` break off; the first byte of those whose names
     end in ``flipped`` changes on its way. Chunk 0 has ``skew_bytes`` too many. The chunks of every
-    file are on ``nodes``, None being a hole. Nodes ask for the ``secret``, if there is one.
+    file are on ``nodes``, None being a hole. Nodes ask for the ``secret``, if there is one. Those
+    that are ``needed`` cannot be forgotten or stopped.
     """
 
     files: dict[str, Stored] = field(default_factory=dict)
@@ -54,6 +56,11 @@ class FakeStore:
     spread: float | None = 0.0
     survivors: dict[str, int] = field(default_factory=dict)
     memberships: tuple[str, ...] = ("up",) * 6
+    quarantined: dict[int, int] = field(default_factory=dict)
+    draining: set[str] = field(default_factory=set)
+    needed: set[str] = field(default_factory=set)
+    forgotten: set[str] = field(default_factory=set)
+    jobs: FakeJobs = field(default_factory=FakeJobs)
     secret: str | None = None
     url: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -175,8 +182,11 @@ class FakeStore:
                 "membership": membership,
                 "reason": None if membership == "up" else "silent",
                 "heard_seconds_ago": 1.0,
+                "draining": f"{number:016x}" in self.draining,
+                "quarantined_chunks": self.quarantined.get(number, 0),
             }
             for number, membership in enumerate(self.memberships)
+            if f"{number:016x}" not in self.forgotten
         ]
         return {
             "cluster_id": "c" * 16,
@@ -186,11 +196,24 @@ class FakeStore:
             "objects_by_losses_survived": self.survivors,
             "durability": "strict",
             "nodes": nodes,
+            **self.jobs.look(),
             "spread": self.spread,
             "usable_bytes": 5 * GIB,
             "objects": len(self.files),
             "bytes": sum(len(file.content) for file in self.files.values()),
         }
+
+    def drain(self, node_id: str, *, draining: bool) -> dict[str, Any]:
+        """Change whether a node is drained; returns it."""
+        (self.draining.add if draining else self.draining.discard)(node_id)
+        [node] = [each for each in self.cluster()["nodes"] if each["node_id"] == node_id]
+        return dict(node)
+
+    def safe_to_stop(self, node_id: str) -> dict[str, Any]:
+        """Whether a node is not needed."""
+        reason = {"code": "node_needed", "message": "2 files need it."}
+        needed = node_id in self.needed
+        return {"safe": not needed, "reasons": [reason] if needed else []}
 
     def readiness(self) -> dict[str, Any]:
         """Whether it takes files."""

@@ -118,12 +118,15 @@ def test_rm_recursive_removes_a_folder(store: FakeStore, run: Run) -> None:
 def test_status_shows_nodes_and_readiness(store: FakeStore, run: Run) -> None:
     """With reasons, and an exit status to wait for."""
     store.memberships = ("up", "suspect")
-    store.survivors = {"0": 1, "1": 39}
+    store.survivors = {"-1": 2, "0": 1, "1": 39}
     result = run("status")
     assert result.exit_code == 0
     assert "\nready\n" in result.stdout
     assert "scheme auto (now 5+1)" in result.stdout
-    assert "1 file survives no loss\n  39 files survive any 1 node" in result.stdout
+    assert (
+        "  2 files CANNOT BE READ\n  1 file survives no loss\n  39 files survive any 1 node"
+        in result.stdout
+    )
     assert result.stdout.splitlines()[-1].endswith("suspect (silent)")
     store.ready = False
     result = run("status")

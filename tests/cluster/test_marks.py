@@ -54,6 +54,8 @@ class Nodes:
     suspect: set[NodeId] = field(default_factory=set)
     missing: set[ChunkId] = field(default_factory=set)
     refusing: set[NodeId] = field(default_factory=set)
+    gone: set[NodeId] = field(default_factory=set)
+    absent: list[tuple[NodeId, ChunkId]] = field(default_factory=list)
 
     def mark(self, peer: Peer, marks: Marks) -> Awaitable[frozenset[ChunkId]]:
         """Note what was said."""
@@ -67,6 +69,14 @@ class Nodes:
     def reachable(self, node_id: NodeId) -> Peer | None:
         """Everybody who is not suspect."""
         return None if node_id in self.suspect else Peer(node_id, "")
+
+    def is_gone(self, node_id: NodeId) -> bool:
+        """Nobody waits for those that are gone."""
+        return node_id in self.gone
+
+    def note_absence(self, node_id: NodeId, chunk_id: ChunkId) -> None:
+        """Keep it."""
+        self.absent.append((node_id, chunk_id))
 
     def heard(self, kind: str) -> dict[NodeId, list[ChunkId]]:
         """What each node was told of that kind."""
@@ -87,7 +97,7 @@ DELETE = DeadVersion(8, version(3, OLD_NODES), None)
 
 def deliver(outbox: Outbox, nodes: Nodes) -> float:
     """One round of a fresh delivery."""
-    return run(MarkDelivery(outbox, nodes, nodes))
+    return run(MarkDelivery(outbox, nodes, nodes, nodes.note_absence))
 
 
 def run(delivery: MarkDelivery) -> float:
@@ -100,7 +110,7 @@ def run(delivery: MarkDelivery) -> float:
 def test_a_new_object_is_confirmed_on_all_its_nodes_once() -> None:
     """With the chunk that each of them holds."""
     outbox, nodes = Outbox(), Nodes()
-    delivery = MarkDelivery(outbox, nodes, nodes)
+    delivery = MarkDelivery(outbox, nodes, nodes, nodes.note_absence)
     delivery.committed(5, version(1))
     run(delivery)
     run(delivery)
@@ -177,7 +187,7 @@ def test_a_row_stays_until_the_last_of_its_nodes_knows() -> None:
 def test_nodes_hear_of_no_commit_that_a_power_loss_may_undo() -> None:
     """A confirm waits until its commit is synced."""
     outbox, nodes = Outbox(synced_sequence=4), Nodes()
-    delivery = MarkDelivery(outbox, nodes, nodes)
+    delivery = MarkDelivery(outbox, nodes, nodes, nodes.note_absence)
     delivery.committed(5, version(1))
     run(delivery)
     assert nodes.told == []
@@ -192,7 +202,7 @@ def test_rows_that_are_stuck_do_not_keep_others_back() -> None:
     stuck = [DeadVersion(n, version(n, (NODES[0],)), None) for n in range(1, DEAD_PER_ROUND + 1)]
     free = DeadVersion(DEAD_PER_ROUND + 1, version(9999, (NODES[1],)), None)
     outbox, nodes = Outbox([*stuck, free]), Nodes(suspect={NODES[0]})
-    delivery = MarkDelivery(outbox, nodes, nodes)
+    delivery = MarkDelivery(outbox, nodes, nodes, nodes.note_absence)
     run(delivery)
     run(delivery)
     assert free not in outbox.rows
@@ -204,7 +214,7 @@ def test_rows_that_are_stuck_do_not_keep_others_back() -> None:
 def test_a_node_that_has_seen_a_later_catalog_is_kept_in_mind() -> None:
     """Until it takes marks again; one that is merely down changes nothing of it."""
     outbox, nodes = Outbox([DELETE]), Nodes(refusing={OLD_NODES[0]})
-    delivery = MarkDelivery(outbox, nodes, nodes)
+    delivery = MarkDelivery(outbox, nodes, nodes, nodes.note_absence)
     for failing in (set[NodeId](), {OLD_NODES[0]}):
         nodes.failing = failing
         run(delivery)
@@ -221,6 +231,59 @@ def test_a_hole_needs_no_word() -> None:
     assert outbox.rows == []
 
 
+@pytest.mark.parametrize("row", [OVERWRITE, DELETE])
+def test_nodes_that_are_gone_keep_no_rows(row: DeadVersion) -> None:
+    """What they hold is compared when they come back; a node that is only away keeps its rows."""
+    outbox, nodes = Outbox([row]), Nodes(suspect={OLD_NODES[0]})
+    deliver(outbox, nodes)
+    assert outbox.rows == [row]
+    nodes.gone = {OLD_NODES[0]}
+    deliver(outbox, nodes)
+    assert outbox.rows == []
+    assert set(nodes.heard("dead")) == set(OLD_NODES[1:])
+
+
+def test_a_node_that_is_gone_does_not_excuse_others() -> None:
+    """Each of them has to know."""
+    outbox, nodes = Outbox([DELETE]), Nodes(suspect={OLD_NODES[0]}, gone={OLD_NODES[0]})
+    nodes.failing = {OLD_NODES[3]}
+    deliver(outbox, nodes)
+    assert outbox.rows == [DELETE]
+
+
+def test_p2_a_successor_on_nodes_that_are_gone_is_not_safe_by_that() -> None:
+    """It has to be confirmed by so many that it survives a loss."""
+    row = DeadVersion(7, version(1, OLD_NODES), version(2, NODES[3:9]))
+    outbox, nodes = Outbox([row], {version(2).object_id}), Nodes(suspect={NODES[8]})
+    nodes.gone = {NODES[8]}
+    deliver(outbox, nodes)
+    assert (outbox.rows, nodes.heard("dead")) == ([row], {})
+
+
+def test_what_a_move_left_behind_dies_when_what_it_made_is_safe() -> None:
+    """Its successor is the same version on other nodes; other chunks of it stay."""
+    moved = version(1, (NODES[5], *NODES[1:5], *NODES[6:8]))
+    row = DeadVersion(7, version(1, (NODES[0], *[None] * 6)), moved)
+    outbox, nodes = Outbox([row], {moved.object_id}), Nodes()
+    nodes.missing = {ChunkId(moved.object_id, index) for index in (0, 6)}
+    deliver(outbox, nodes)
+    assert (outbox.rows, nodes.heard("dead")) == ([row], {})
+    nodes.missing = set()
+    deliver(outbox, nodes)
+    assert nodes.heard("dead") == {NODES[0]: [ChunkId(moved.object_id, 0)]}
+    assert outbox.rows == []
+
+
+def test_a_chunk_that_cannot_be_confirmed_is_told_of() -> None:
+    """With its node: somebody will look for it; those that can are not."""
+    outbox, nodes = Outbox(), Nodes()
+    nodes.missing = {ChunkId(version(1).object_id, 3)}
+    delivery = MarkDelivery(outbox, nodes, nodes, nodes.note_absence)
+    delivery.committed(5, version(1))
+    run(delivery)
+    assert nodes.absent == [(OLD_NODES[3], ChunkId(version(1).object_id, 3))]
+
+
 class SilentNodes(Nodes):
     """Take marks and never answer."""
 
@@ -232,7 +295,9 @@ class SilentNodes(Nodes):
 def test_a_round_that_is_cancelled_ends_as_such() -> None:
     """A role that stops has not failed, which its log would say otherwise."""
     nodes = SilentNodes()
-    running = Deferred.fromCoroutine(MarkDelivery(Outbox([DELETE]), nodes, nodes).run_round())
+    running = Deferred.fromCoroutine(
+        MarkDelivery(Outbox([DELETE]), nodes, nodes, nodes.note_absence).run_round()
+    )
     failures: list[Failure] = []
     running.addErrback(failures.append)
     running.cancel()

@@ -8,8 +8,11 @@ from typing import Any, TypeVar
 import pytest
 from twisted.internet.defer import Deferred, succeed
 
+from twisted_store.cluster.arrivals import Arrivals
 from twisted_store.cluster.heartbeat import NodeReport
-from twisted_store.cluster.members import Member, Members
+from twisted_store.cluster.losses import LossWatch
+from twisted_store.cluster.member import Member
+from twisted_store.cluster.members import Members
 from twisted_store.core.ids import ClusterId, NodeId
 from twisted_store.core.membership import Membership, Verdict
 from twisted_store.core.peer import Peer
@@ -27,6 +30,7 @@ T = TypeVar("T")
 
 CLUSTER = ClusterId("00000000000000cc")
 SUSPECT_AFTER = 15.0
+LOST_AFTER = 600.0
 GIB = 2**30
 
 
@@ -39,17 +43,26 @@ class World:
     remembered: list[Member] = field(default_factory=list)
     known: list[Member] = field(default_factory=list)
     refusing: bool = False
+    merged: list[NodeId] = field(default_factory=list)
+    comparing: "Deferred[None]" = field(default_factory=lambda: succeed(None))
 
     def __post_init__(self) -> None:
         self.members = Members(
-            CLUSTER, self.known, self, self.remember, lambda: self.now, Random(1), SUSPECT_AFTER
+            self.known, self, self.remember, lambda: self.now, Random(1), SUSPECT_AFTER
         )
+        self.arrivals = Arrivals(self.members, CLUSTER, self, self.merge)
+        self.losses = LossWatch(self.members, LOST_AFTER)
 
     def probe(self, peer: Peer) -> Awaitable[dict[str, Any]]:
         """Answer for the nodes that are there."""
         if peer.url not in self.answering:
             raise NodeFailedError("Connection refused")
         return succeed(self.answering[peer.url])
+
+    async def merge(self, peer: Peer) -> None:
+        """Compare what a node holds, when the test says so."""
+        self.merged.append(peer.node_id)
+        await self.comparing
 
     def remember(self, member: Member) -> Awaitable[None]:
         """Keep it."""
@@ -62,13 +75,13 @@ class World:
         """A heartbeat of a node that answers probes."""
         sent = replace(report(number), **changes)
         self.answering[sent.url] = {"node_id": sent.node_id, "instance": sent.instance}
-        return result(Deferred.fromCoroutine(self.members.heard(sent)))
+        return result(Deferred.fromCoroutine(self.arrivals.heard(sent)))
 
     def pass_time(self, seconds: int) -> None:
         """Tick through it."""
         for _ in range(seconds):
             self.now += 1
-            result(Deferred.fromCoroutine(self.members.tick()))
+            result(Deferred.fromCoroutine(self.losses.look()))
 
 
 def report(number: int) -> NodeReport:
@@ -125,7 +138,7 @@ def test_p8_a_node_is_used_by_the_next_put_after_it_registers() -> None:
 def test_a_node_that_cannot_be_reached_is_told_so() -> None:
     """The classic wrong --advertise."""
     world = World()
-    verdict = result(Deferred.fromCoroutine(world.members.heard(report(1))))
+    verdict = result(Deferred.fromCoroutine(world.arrivals.heard(report(1))))
     assert verdict.membership is Membership.SUSPECT
     assert "refused" in verdict.reason
 
@@ -133,7 +146,7 @@ def test_a_node_that_cannot_be_reached_is_told_so() -> None:
 def test_a_node_at_the_address_of_another_is_not_trusted() -> None:
     """The one that answers the probe must be the one that registers."""
     world = World(answering={"http://node1": {"node_id": "somebody else"}})
-    verdict = result(Deferred.fromCoroutine(world.members.heard(report(1))))
+    verdict = result(Deferred.fromCoroutine(world.arrivals.heard(report(1))))
     assert "Another node" in verdict.reason
 
 
@@ -235,7 +248,7 @@ def test_bytes_count_from_their_assignment_on() -> None:
 def test_a_node_of_another_cluster_is_refused() -> None:
     """It must not run here."""
     foreign = replace(report(1), cluster_id=ClusterId("00000000000000dd"))
-    error = failure_of(Deferred.fromCoroutine(World().members.heard(foreign)))
+    error = failure_of(Deferred.fromCoroutine(World().arrivals.heard(foreign)))
     assert isinstance(error, ForeignClusterError)
 
 
@@ -244,7 +257,7 @@ def test_a_second_process_with_the_same_data_is_refused() -> None:
     world = World()
     world.hear(1)
     copy = replace(report(1), url="http://copy", instance="second")
-    error = failure_of(Deferred.fromCoroutine(world.members.heard(copy)))
+    error = failure_of(Deferred.fromCoroutine(world.arrivals.heard(copy)))
     assert isinstance(error, DuplicateNodeError)
 
 
@@ -262,7 +275,7 @@ def test_a_node_that_moves_is_probed_at_its_new_address() -> None:
     world = World()
     world.hear(1)
     moved = replace(report(1), url="http://nowhere")
-    verdict = result(Deferred.fromCoroutine(world.members.heard(moved)))
+    verdict = result(Deferred.fromCoroutine(world.arrivals.heard(moved)))
     assert verdict.membership is Membership.SUSPECT
 
 
@@ -290,7 +303,7 @@ def test_what_could_not_be_made_durable_is_tried_again() -> None:
     """With the next heartbeat, although that says nothing new."""
     world = World()
     world.refusing = True
-    error = failure_of(Deferred.fromCoroutine(world.members.heard(report(1))))
+    error = failure_of(Deferred.fromCoroutine(world.arrivals.heard(report(1))))
     assert isinstance(error, OverloadedError)
     world.refusing = False
     world.hear(1)

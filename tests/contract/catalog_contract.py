@@ -14,7 +14,9 @@ from tests.catalog.objects import (
     if_absent,
     if_match,
     manifest_of,
+    objects_by_placement,
 )
+from tests.contract.move_contract import MoveContract
 from twisted_store.catalog.catalog import Catalog
 from twisted_store.catalog.entries import (
     Committed,
@@ -37,7 +39,7 @@ Opener = Callable[[], Catalog]
 CLIENTS = 32
 
 
-class CatalogContract:
+class CatalogContract(MoveContract):
     """Subclass it and override the fixture `reopen`."""
 
     @pytest.fixture
@@ -95,16 +97,16 @@ class CatalogContract:
     @pytest_twisted.ensureDeferred
     async def test_objects_are_counted_by_placement(self, catalog: Catalog) -> None:
         """Through overwrites, deletes and refusals."""
-        assert await catalog.placements() == ()
+        assert await catalog.groups() == ()
         for number, name in enumerate("abc"):
             await catalog.commit(manifest_of(name, number), PLACEMENT)
         await catalog.commit(manifest_of("a", 4), OTHER_PLACEMENT, reasons=REASONS)
         await catalog.delete("b")
         with pytest.raises(PreconditionFailedError):
             await catalog.commit(manifest_of("c", 5), OTHER_PLACEMENT, if_absent())
-        assert dict(await catalog.placements()) == {PLACEMENT: 1, OTHER_PLACEMENT: 1}
+        assert await objects_by_placement(catalog) == {PLACEMENT: 1, OTHER_PLACEMENT: 1}
         await catalog.delete("c")
-        assert dict(await catalog.placements()) == {OTHER_PLACEMENT: 1}
+        assert await objects_by_placement(catalog) == {OTHER_PLACEMENT: 1}
 
     @pytest_twisted.ensureDeferred
     async def test_holes_of_a_placement_are_kept(self, catalog: Catalog) -> None:

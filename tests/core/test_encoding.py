@@ -7,14 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.test_striping import STRIPE, UNIT, content, cut, sizes, split
+from twisted_store.coding import isal
 from twisted_store.coding.tables import TableCombination
 from twisted_store.core.cutting import SizedCutter, UnsizedCutter
 from twisted_store.core.encoding import Code
-from twisted_store.core.redundancy import read_plan
+from twisted_store.core.galois import Combine
+from twisted_store.core.redundancy import read_plan, rebuild_plan
 from twisted_store.core.scheme import PARITY_ROWS, Scheme
 from twisted_store.core.striping import DATA_CHUNKS, Striping
 
 schemes = st.sampled_from(list(Scheme))
+LOADED = isal.load()
+CODERS: list[Combine] = [TableCombination, *([] if LOADED is None else [LOADED])]
 
 
 def product(a: int, b: int) -> int:
@@ -109,6 +113,29 @@ def test_any_chunks_that_suffice_give_the_data_back(scheme: Scheme, size: int) -
         }
         decoded += 1
     assert decoded == (32 if scheme is Scheme.COPIES else 56)
+
+
+@given(combine=st.sampled_from(CODERS), scheme=schemes, size=sizes, data=st.data())
+def test_p7_rebuilt_chunks_are_the_encoded_ones(
+    combine: Combine, scheme: Scheme, size: int, data: st.DataObject
+) -> None:
+    """Byte for byte, whichever are wanted and whichever others there are."""
+    chunks = expected_chunks(content(size), scheme)
+    every = range(scheme.width)
+    usable = tuple(data.draw(st.lists(st.sampled_from(every), unique=True, min_size=5)))
+    wanted = tuple(data.draw(st.lists(st.sampled_from(every), unique=True, min_size=1)))
+    plan = rebuild_plan(scheme, wanted, usable)
+    if plan is None:
+        assert scheme is Scheme.COPIES or len(usable) < DATA_CHUNKS
+        return
+    sums = [bytearray(max(map(len, chunks))) for _ in wanted]
+    combination = combine(plan.matrix)
+    for column, index in enumerate(plan.sources):
+        targets = [memoryview(each)[: len(chunks[index])] for each in sums]
+        combination.add(column, chunks[index], targets)
+    for index, found in zip(wanted, sums, strict=True):
+        assert found[: len(chunks[index])] == chunks[index]
+        assert not any(found[len(chunks[index]) :])
 
 
 def test_parity_goes_on_before_its_stripe_is_complete() -> None:

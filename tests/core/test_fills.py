@@ -72,3 +72,15 @@ def test_a_grown_node_differs_in_nothing_but_its_used_bytes() -> None:
     """All fields are named by hand there."""
     node = replace(NODE, usable=False, reason="suspect")
     assert node.grown(7) == replace(node, used_bytes=407)
+
+
+def test_a_node_that_is_forgotten_is_chosen_no_more() -> None:
+    """Open placements are chosen anew; one that was never there changes nothing."""
+    nodes = fills_of_one()
+    before = nodes.generation
+    nodes.remove(NodeId("b" * 16))
+    assert (len(nodes), nodes.generation) == (1, before)
+    nodes.remove(NODE.node_id)
+    assert (dict(nodes), nodes.generation) == ({}, before + 1)
+    nodes.put(NODE)
+    assert nodes.generation == before + 2

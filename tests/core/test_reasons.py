@@ -30,3 +30,16 @@ def test_what_is_none_is_refused(text: str) -> None:
     """With one error."""
     with pytest.raises(FormatError):
         Reasons.decode(text)
+
+
+def test_a_later_reason_for_a_node_replaces_the_one_that_it_had() -> None:
+    """It comes last; the others, and what was told of the upload, stay as they were."""
+    changed = REASONS.changed(["It rained."])
+    later = Reason(A, 0.5, "took chunk 3: node b was lost")
+    replaced = changed.with_reason(later)
+    assert replaced.considered == (Reason(B, 1.0, "full: 0 B free"), later)
+    assert replaced.changes == ("It rained.",)
+    new = Reason(NodeId("c" * 16), 0.0, "took chunk 1: it was on no node")
+    assert changed.with_reason(new).considered == (*REASONS.considered, new)
+    assert changed.considered == REASONS.considered
+    assert Reasons.decode(replaced.encoded) == replaced

@@ -1,16 +1,19 @@
 """What is enough: to read, to survive, to be acknowledged."""
 
-from itertools import combinations
+from itertools import combinations, permutations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from twisted_store.core.ids import NodeId, Placement
-from twisted_store.core.placement import placement_of
+from twisted_store.core.layout import placement_of
 from twisted_store.core.redundancy import (
     UNREADABLE,
     losses_survived,
     losses_to_survive,
     read_plan,
+    rebuild_plan,
 )
 from twisted_store.core.scheme import Scheme
 from twisted_store.core.striping import DATA_CHUNKS
@@ -117,3 +120,58 @@ def test_no_node_has_both_copies_of_a_chunk() -> None:
     placement = placed(Scheme.COPIES)
     assert all(placement[index] != placement[index + DATA_CHUNKS] for index in DATA)
     assert {placement.count(node) for node in NODES[:DATA_CHUNKS]} == {2}
+
+
+@given(scheme=st.sampled_from(list(Scheme)), data=st.data())
+def test_what_can_be_read_can_be_rebuilt(scheme: Scheme, data: st.DataObject) -> None:
+    """All of it, from usable chunks alone; of copies one that is there is enough for itself."""
+    every = range(scheme.width)
+    usable = tuple(data.draw(st.lists(st.sampled_from(every), unique=True)))
+    wanted = tuple(data.draw(st.lists(st.sampled_from(every), unique=True, min_size=1)))
+    plan = rebuild_plan(scheme, wanted, usable)
+    alike = {scheme.generator[index] for index in usable}
+    copied = all(scheme.generator[index] in alike for index in wanted)
+    assert (plan is not None) == (copied or read_plan(scheme, DATA, usable) is not None)
+    if plan is not None:
+        assert set(plan.sources) <= set(usable)
+        assert len(plan.sources) <= (len(wanted) if copied else DATA_CHUNKS)
+        assert [len(row) for row in plan.matrix] == [len(plan.sources)] * len(wanted)
+
+
+@pytest.mark.parametrize("index", range(10))
+def test_of_copies_one_source_is_read(index: int) -> None:
+    """The other one, or itself if it is there and comes first."""
+    other = (index + DATA_CHUNKS) % 10
+    plan = rebuild_plan(Scheme.COPIES, (index,), tuple(each for each in range(10) if each != index))
+    assert plan is not None
+    assert (plan.sources, plan.matrix) == ((other,), ((1,),))
+
+
+def test_both_copies_are_made_of_one_source_and_several_of_several() -> None:
+    """Each source is read once, in the order of the first that needs it."""
+    plan = rebuild_plan(Scheme.COPIES, (6, 0, 1, 2), (5, 7, 6))
+    assert plan is not None
+    assert plan.sources == (6, 5, 7)
+    assert plan.matrix == ((1, 0, 0), (0, 1, 0), (1, 0, 0), (0, 0, 1))
+
+
+def test_copies_of_which_none_is_left_cannot_be_made() -> None:
+    """Nine others do not help."""
+    assert rebuild_plan(Scheme.COPIES, (0, 1), (1, 2, 3, 4, 6, 7, 8, 9)) is None
+
+
+@pytest.mark.parametrize("preferred", list(permutations(range(7), 2))[:12])
+def test_better_sources_are_rebuilt_from_first(preferred: tuple[int, ...]) -> None:
+    """Five of them, in the order given."""
+    usable = (*preferred, *(index for index in range(7) if index not in preferred))
+    plan = rebuild_plan(Scheme.PARITY_3, (7,), usable)
+    assert plan is not None
+    assert plan.sources == usable[:DATA_CHUNKS]
+
+
+def test_four_chunks_make_nothing_but_themselves() -> None:
+    """A chunk that is there is its own copy."""
+    assert rebuild_plan(Scheme.PARITY_2, (4,), (0, 1, 2, 3)) is None
+    plan = rebuild_plan(Scheme.PARITY_2, (3,), (0, 1, 2, 3))
+    assert plan is not None
+    assert plan.sources == (3,)

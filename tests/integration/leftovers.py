@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import quote
 
@@ -28,11 +29,15 @@ def listed_tags(client: Client, limit: int = 100) -> dict[str, str]:
 
 
 def wanted_places(client: Client) -> Places:
-    """The chunks of all files that are listed, confirmed."""
+    """The chunks of all files that are listed, confirmed, those of lost nodes apart."""
     places: Places = set()
     for name in listed_tags(client):
         explained = client.ask("GET", f"/explain/{quote(name)}").json()
-        chunks = [chunk for chunk in explained["chunks"] if not chunk["hole"]]
+        chunks = [
+            chunk
+            for chunk in explained["chunks"]
+            if not chunk["hole"] and chunk["membership"] != "lost"
+        ]
         if not 5 <= len({chunk["node_id"] for chunk in chunks}) == len(chunks):
             raise ViolationError(f"{name} has not 5 chunks or more, each on a node: {explained}")
         places |= {
@@ -42,21 +47,27 @@ def wanted_places(client: Client) -> Places:
     return places
 
 
-def held_places(directory: Path) -> Places:
-    """All files of chunks that nodes with directories below this one hold, in any state."""
+def held_places(directory: Path, lost: Collection[str] = ()) -> Places:
+    """
+    All files of chunks that nodes with directories below this one hold, in any state.
+
+    The nodes whose directories have the names ``lost`` are left out.
+    """
     places: Places = set()
     for identity in directory.glob("*/node.json"):
+        if identity.parent.name in lost:
+            continue
         node_id = json.loads(identity.read_text())["node_id"]
         files = identity.parent.glob("chunks/*/*")
         places |= {(node_id, file.name) for file in files}
     return places
 
 
-def wait_until_swept(client: Client, directory: Path) -> None:
+def wait_until_swept(client: Client, directory: Path, lost: Collection[str] = ()) -> None:
     """Wait until nodes hold the chunks of the files there are, and nothing else."""
-    wanted = wanted_places(client)
     deadline = time.monotonic() + SWEPT_SECONDS_MAX
-    while (held := held_places(directory)) != wanted:
+    # Both anew each time: what is repaired moves.
+    while (held := held_places(directory, lost)) != (wanted := wanted_places(client)):
         if time.monotonic() > deadline:
             raise ViolationError(
                 f"left over: {sorted(held - wanted)[:SHOWN_MAX]}, "

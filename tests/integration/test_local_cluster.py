@@ -210,15 +210,17 @@ def test_check_leaves_nothing_behind_when_it_is_interrupted(cluster: LocalCluste
 
 def test_demo_runs_reports_and_stops(tmp_path: Path) -> None:
     """A process that dies is reported, the others go on; Ctrl-C ends all with status 0."""
-    words = ["demo", "--nodes", "5", "--port", "0", "--data", str(tmp_path / "a directory")]
+    words = ["demo", "--port", "0", "--data", str(tmp_path / "a directory")]
     with command(*words) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         text = "".join(iter_until(process.stdout.readline, "Ctrl-C"))
         running = {name: (url, int(pid)) for name, url, pid in RUNNING.findall(text)}
-        assert list(running) == ["api", "node1", "node2", "node3", "node4", "node5"]
-        joining = f"--data '{tmp_path}/a directory/node6' --api {running['api'][0]}\n"
+        assert list(running) == ["api", *(f"node{number}" for number in range(1, 9))]
+        joining = f"--data '{tmp_path}/a directory/node9' --api {running['api'][0]}\n"
         assert joining in text
+        assert re.search(rf"  kill {running['node8'][1]}; sleep 20; \S*twisted-store repair", text)
+        assert f"repair --watch --url {running['api'][0]}\n" in text
         os.kill(running["node5"][1], signal.SIGKILL)
         assert process.stderr.readline().startswith("node5 ended with status -9")
         assert answers(running["node4"][0])

@@ -16,7 +16,10 @@ from tests.integration.oracle import ViolationError
 from twisted_store.cli.command_lines import API
 from twisted_store.cli.local_cluster import LocalCluster
 
-API_OPTIONS = ["--node-timeout", "3"]
+API_OPTIONS = ["--node-timeout", "3", "--suspect-after", "1", "--lost-after", "1.2"]
+"""Nodes that are down for as long as a start takes are lost, and repaired until they are back."""
+
+NODES = 8
 NODE_OPTIONS = ["--provisional-age", "1", "--dead-grace", "1", "--heartbeat", "0.3"]
 ROUNDS_PER_CHECK = 50
 BEFORE_KILL_SECONDS_MAX = 0.6
@@ -81,7 +84,9 @@ def test_what_is_acknowledged_survives_and_nothing_else_is_left(
     """Whatever is killed: what was acknowledged stays, what failed never was, nodes are clean."""
     rounds, seed = pytestconfig.getoption("rounds"), pytestconfig.getoption("randomly_seed")
     print(f"{rounds} rounds, --randomly-seed={seed}, data in {tmp_path}")
-    with LocalCluster(tmp_path, 7, api_options=API_OPTIONS, node_options=NODE_OPTIONS) as cluster:
+    with LocalCluster(
+        tmp_path, NODES, api_options=API_OPTIONS, node_options=NODE_OPTIONS
+    ) as cluster:
         cluster.wait_ready()
         torture = Torture(cluster, seed)
         try:

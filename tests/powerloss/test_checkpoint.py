@@ -14,7 +14,8 @@ from tests.catalog.objects import PLACEMENT, manifest_of
 from tests.powerloss.engines import now, run_inline
 from tests.powerloss.histories import restore
 from tests.powerloss.sqlite_vfs import RecordingOpener
-from twisted_store.catalog.catalog import Catalog, RunBlocking, open_catalog
+from twisted_store.catalog.catalog import Catalog, open_catalog
+from twisted_store.catalog.commits import RunBlocking
 from twisted_store.catalog.database import DatabaseOpener, open_sqlite
 from twisted_store.catalog.writer import CHECKPOINT_WORKS
 from twisted_store.core.durability import NONE, STRICT, Durability

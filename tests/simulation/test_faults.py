@@ -236,13 +236,14 @@ def test_a_corrupted_chunk_is_not_given_away(
     assert expected_failures(ChecksumError)
 
 
-def test_p9_damage_is_found_before_anybody_reads(scene: Scene) -> None:
-    """By the scrub; it stays known when the node is killed. Nobody's answer changes by it."""
+def test_p9_damage_is_found_and_mended_before_anybody_reads(scene: Scene) -> None:
+    """By the scrub, though the node is killed in between. Nobody's answer changes by it."""
     scene.cluster.add_node()
     scene.cluster.clock.run_for(10)
     assert scene.calls.put("a", CONTENT, {"X-Scheme": "5+1"}).json["losses_survived"] == 1
     name, chunk_id, chunk_bytes = scene.holder_of("a", 2)
     scene.cluster.clock.run_for(10)
+    scene.cluster.kill(API)
     scene.cluster.corrupt(name, chunk_id, chunk_bytes - 1)
     scene.cluster.clock.run_for(2 * PAUSE_SECONDS)
     scene.cluster.kill(name)
@@ -253,7 +254,11 @@ def test_p9_damage_is_found_before_anybody_reads(scene: Scene) -> None:
     assert states[str(chunk_id)] == "quarantined"
     reasons = scene.ask_node(name, "/health/ready").json["reasons"]
     assert [reason["code"] for reason in reasons] == ["quarantined"]
+    scene.cluster.start_api()
+    scene.cluster.clock.run_for(60)
     assert scene.calls.call("GET", "/files/a").body == CONTENT
+    assert scene.ask_node(name, "/health/ready").json["reasons"] == []
+    assert scene.calls.call("GET", "/cluster").json["objects_by_losses_survived"] == {"1": 1}
 
 
 def test_only_what_is_there_can_be_corrupted(scene: Scene) -> None:

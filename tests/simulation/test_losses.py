@@ -250,7 +250,9 @@ def test_p1_holes_are_told_and_counted() -> None:
         answer = run.calls.put("b", CONTENT)
         assert (answer.json["chunks_wanted"], answer.json["chunks_present"]) == (7, 6)
         ready = run.calls.call("GET", "/health/ready").json
-        assert [each["code"] for each in ready["reasons"]] == ["node_suspect", "redundancy_reduced"]
+        assert [each["code"] for each in ready["reasons"]] == [
+            *("node_suspect", "redundancy_reduced", "repair_blocked")
+        ]
         losses = run.calls.call("GET", "/cluster").json["objects_by_losses_survived"]
         assert losses == {"1": 2}
         run.cluster.kill("node1")

@@ -95,7 +95,8 @@ def test_an_api_that_was_restarted_is_obeyed(tmp_path: Path, durability: Durabil
             scene.calls.put("a", b"first")
             scene.settle()
             scene.calls.call("DELETE", "/files/a")
-            scene.restart()
+            scene.cluster.kill(API)  # before the nodes hear of it
+            scene.cluster.start_api()
             scene.settle()
             assert scene.states() == ["dead"] * DATA_CHUNKS * number
             assert (scene.seen(), scene.alarms()) == ({scene.catalog()}, [])

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from twisted_store.catalog.entries import Explained
-from twisted_store.cluster.members import Members, MemberStatus
+from twisted_store.cluster.member import MemberStatus
+from twisted_store.cluster.members import Members
 from twisted_store.core.ids import NodeId, Placement
+from twisted_store.core.layout import only, placement_of
 from twisted_store.core.membership import Membership
-from twisted_store.core.placement import Decision, placement_of
+from twisted_store.core.placement import Decision
 from twisted_store.core.redundancy import losses_survived
 from twisted_store.core.scheme import Scheme
 from twisted_store.core.striping import DATA_CHUNKS
@@ -27,7 +29,8 @@ def redundancy_view(scheme: Scheme, placement: Placement) -> Json:
 
 def explain_view(explained: Explained, members: Members) -> Json:
     """Where the chunks of a file are, and why."""
-    manifest, placement = explained.entry.manifest, explained.entry.placement
+    manifest = explained.entry.manifest
+    placement = only(explained.entry.placement, members.standing().present)
     statuses = {status.member.peer.node_id: status for status in members.status()}
     up = {
         node_id
@@ -51,12 +54,12 @@ def explain_view(explained: Explained, members: Members) -> Json:
                 "bytes": manifest.chunk_bytes(index),
                 **_place(node_id, statuses, explained),
             }
-            for index, node_id in enumerate(placement)
+            for index, node_id in enumerate(explained.entry.placement)
         ],
         "skipped": [
             {"node_id": reason.node_id, "fill": reason.fill, "reason": reason.text}
             for reason in explained.reasons.considered
-            if reason.node_id not in placement
+            if reason.node_id not in explained.entry.placement
         ],
         "changes": list(explained.reasons.changes),
     }

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from twisted.internet.interfaces import IReactorTime
 
 from twisted_store.api.budget import MemoryBudget
-from twisted_store.api.download import Downloads, memory_bytes
+from twisted_store.api.download import Download, Downloads, memory_bytes
 from twisted_store.api.file_headers import describing_headers, field_value
-from twisted_store.api.object_reader import ObjectReader
 from twisted_store.catalog.entries import Entry
 from twisted_store.core.conditions import Conditions
 from twisted_store.core.manifest import Manifest
@@ -43,9 +42,9 @@ class FileAnswers:
                 entry = await self._successor(entry, missing)
 
     async def _successor(self, entry: Entry, missing: ChunkNotFoundError) -> Entry:
-        """A chunk is gone: the object was overwritten since its row was read, or is damaged."""
+        """A chunk is gone: since its row was read the object was overwritten, or moved, or hurt."""
         current = await self.downloads.current(entry.manifest.name)
-        if current.manifest.object_id == entry.manifest.object_id:
+        if current.sequence == entry.sequence:
             raise NodeFailedError(missing.message) from missing
         return current
 
@@ -84,7 +83,7 @@ class FileAnswers:
             finally:
                 reader.close()
 
-    async def _copy(self, reader: ObjectReader, request: StreamingRequest, size_bytes: int) -> None:
+    async def _copy(self, reader: Download, request: StreamingRequest, size_bytes: int) -> None:
         writer = ResponseWriter(request, size_bytes, self.clock, self.client_timeout_seconds)
         while buffers := await reader.read():
             await writer.write(buffers)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from twisted.logger import Logger
 
 from twisted_store.api.metrics import Metrics
+from twisted_store.cluster.marks import Absent
 from twisted_store.cluster.members import Members
 from twisted_store.core.hedging import HedgingDelay
 from twisted_store.core.ids import ChunkId, ObjectId, Placement
@@ -49,13 +50,18 @@ class _Lane:
 
 @dataclass(frozen=True, slots=True)
 class LaneSources:
-    """What the lanes of every reader need; ``monotonic`` in seconds."""
+    """
+    What the lanes of every reader need; ``monotonic`` in seconds.
+
+    ``absent`` is told of chunks that their nodes do not hold.
+    """
 
     members: Members
     client: NodeClient
     metrics: Metrics
     hedging: HedgingDelay
     monotonic: Callable[[], float]
+    absent: Absent
 
 
 class Lanes:
@@ -92,6 +98,15 @@ class Lanes:
             and index not in self._slow
             and self._shared.members.prompt(node_id)
         )
+
+    def too_few(self) -> StoreError:
+        """Why no more chunks can be read; one that is gone says most: it may be elsewhere now."""
+        failures = [*self.lost.values()]
+        for failure in failures:
+            if isinstance(failure, ChunkNotFoundError):
+                return failure
+        why = failures[-1].message if failures else "The others are on no node."
+        return NodeFailedError(f"Too few chunks of the file can be read. {why}")
 
     async def open(self, spans: Iterable[Span], hedged: Callable[[int], bool]) -> bool:
         """
@@ -168,6 +183,8 @@ class Lanes:
                 object_id=self._object_id,
                 reason=failure.message,
             )
+        if isinstance(failure, ChunkNotFoundError):
+            self._shared.absent(node_id, ChunkId(self._object_id, index))
 
     def _close(self, index: int) -> None:
         lane = self._open.pop(index, None)

@@ -2,6 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
 from twisted_store.core.hedging import HedgingDelay
 
@@ -27,12 +28,19 @@ class Metrics:
         self.holes = self._counter(
             "upload_holes", "Chunks that uploads were acknowledged without, as their nodes failed."
         )
+        self.move_read_bytes = self._counter(
+            "move_read_bytes", "Bytes of chunks read to make others of them."
+        )
         delay = Gauge(
             "twisted_store_hedging_delay_seconds",
             "How long a source may keep a reader waiting while others could serve.",
             registry=self._registry,
         )
         delay.set_function(lambda: hedging.seconds)
+
+    def add(self, collector: Collector) -> None:
+        """Give what that one knows, too."""
+        self._registry.register(collector)
 
     def exposition(self) -> bytes:
         """The figures in the text format of Prometheus."""

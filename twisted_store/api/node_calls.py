@@ -1,12 +1,13 @@
 """The calls that nodes make."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from twisted_store.api.damage import Damage
 from twisted_store.api.ownership import Ownership
+from twisted_store.cluster.arrivals import Arrivals
 from twisted_store.cluster.heartbeat import WIRE_FORMAT, NodeReport
-from twisted_store.cluster.members import Members
 from twisted_store.core.ids import ChunkId, NodeId
 from twisted_store.errors import BadRequestError
 from twisted_store.options import base_url
@@ -47,11 +48,15 @@ def _is_whole(value: Any) -> bool:
     return type(value) is int and _is_number(value)
 
 
+def _is_switch(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
 _REPORT_FIELDS: dict[str, Callable[[Any], bool]] = {
     "node_id": _is_text,
     "url": _is_url,
     "zone": _is_text,
-    "zone_named": lambda value: isinstance(value, bool),
+    "zone_named": _is_switch,
     "capacity_bytes": _is_whole,
     "used_bytes": _is_whole,
     "free_bytes": _is_whole,
@@ -61,7 +66,7 @@ _REPORT_FIELDS: dict[str, Callable[[Any], bool]] = {
     "chunk_format": _is_whole,
     "cluster_id": lambda value: value is None or _is_text(value),
     "oldest_disk_call_seconds": _is_number,
-    "last_sync_ok": lambda value: isinstance(value, bool),
+    "last_sync_ok": _is_switch,
     "quarantined_chunks": _is_whole,
 }
 
@@ -70,8 +75,9 @@ _REPORT_FIELDS: dict[str, Callable[[Any], bool]] = {
 class NodeCalls:
     """Answers nodes that know the cluster's secret."""
 
-    members: Members
+    arrivals: Arrivals
     ownership: Ownership
+    damage: Damage
     secret: str | None
     cluster_id: str
     incarnation: int
@@ -87,7 +93,7 @@ class NodeCalls:
                 f"The node speaks format {report.wire_format}, this api {WIRE_FORMAT}: run the "
                 "same version of both."
             )
-        verdict = await self.members.heard(report)
+        verdict = await self.arrivals.heard(report)
         answer = {
             "cluster_id": self.cluster_id,
             "incarnation": self.incarnation,
@@ -99,16 +105,20 @@ class NodeCalls:
 
     async def ask(self, request: StreamingRequest, node_id: NodeId) -> None:
         """Say which of the node's chunks are to be confirmed, and which dropped."""
-        body = await self._read(request)
-        texts = body.get("chunks")
+        fates = await self.ownership.rule(node_id, await self._read_chunk_ids(request))
+        answer = {"confirm": _texts(fates.confirm), "drop": _texts(fates.drop)}
+        answer_json(request, 200, answer)
+
+    async def quarantined(self, request: StreamingRequest, node_id: NodeId) -> None:
+        """Let chunks that the node has set aside be made anew; say which of them nobody needs."""
+        drop = await self.damage.quarantined(node_id, await self._read_chunk_ids(request))
+        answer_json(request, 200, {"drop": _texts(drop)})
+
+    async def _read_chunk_ids(self, request: StreamingRequest) -> list[ChunkId]:
+        texts = (await self._read(request)).get("chunks")
         if not isinstance(texts, list):
             raise BadRequestError("The body has no list of chunks.")
-        fates = await self.ownership.rule(node_id, [ChunkId.parse(str(text)) for text in texts])
-        answer = {
-            "confirm": [str(chunk_id) for chunk_id in fates.confirm],
-            "drop": [str(chunk_id) for chunk_id in fates.drop],
-        }
-        answer_json(request, 200, answer)
+        return [ChunkId.parse(str(text)) for text in texts]
 
     async def _read(self, request: StreamingRequest) -> dict[str, Any]:
         require_secret(request, self.secret)
@@ -120,3 +130,7 @@ def _report(fields: dict[str, Any]) -> NodeReport:
         if not is_right(fields.get(name)):
             raise BadRequestError(f"Not a heartbeat: {name} is {fields.get(name)!r:.80}.")
     return NodeReport(**{name: fields[name] for name in _REPORT_FIELDS})
+
+
+def _texts(chunk_ids: Iterable[ChunkId]) -> list[str]:
+    return [str(chunk_id) for chunk_id in chunk_ids]

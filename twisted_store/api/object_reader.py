@@ -14,7 +14,6 @@ from twisted_store.core.galois import Combination, Combine
 from twisted_store.core.manifest import Manifest
 from twisted_store.core.redundancy import ReadPlan, read_plan
 from twisted_store.core.striping import DATA_CHUNKS
-from twisted_store.errors import ChunkNotFoundError, NodeFailedError, StoreError
 
 
 class ObjectReader:
@@ -107,16 +106,7 @@ class ObjectReader:
             plan = self._plan_with(candidates[:count])
             if plan is not None:
                 return plan
-        raise self._too_few()
-
-    def _too_few(self) -> StoreError:
-        """A chunk that is gone says most: its object may have been replaced."""
-        failures = [*self._lanes.lost.values()]
-        for failure in failures:
-            if isinstance(failure, ChunkNotFoundError):
-                return failure
-        why = failures[-1].message if failures else "The others are on no node."
-        return NodeFailedError(f"Too few chunks of the file can be read. {why}")
+        raise self._lanes.too_few()
 
     def _can_do_without(self, index: int) -> bool:
         """Whether chunks that can be had soon would do without this one."""

@@ -15,7 +15,8 @@ class ApiConfig:
     All that can be set.
 
     ``data`` is a directory, ``listen`` Twisted endpoint strings; ``object_bytes_max`` None means
-    that files may have any size.
+    that files may have any size, ``move_rate_bytes`` per second None that chunks are moved as fast
+    as can be.
     """
 
     data: str
@@ -24,12 +25,14 @@ class ApiConfig:
     insecure: bool
     durability: Durability
     suspect_after_seconds: float
+    lost_after_seconds: float
     node_timeout_seconds: float
     client_timeout_seconds: float
     upload_memory_bytes: int
     download_memory_bytes: int
     object_bytes_max: int | None
     rules: SchemeRules = SchemeRules()
+    move_rate_bytes: int | None = None
 
 
 class Options(RoleOptions):
@@ -80,6 +83,20 @@ class Options(RoleOptions):
             "Give no new chunks to a node that was not heard of for these seconds.",
         ],
         [
+            "lost-after",
+            None,
+            "1800",
+            "Make the chunks of a node anew elsewhere when it was not heard of, or could not be "
+            "reached, for these seconds.",
+        ],
+        [
+            "move-rate",
+            None,
+            "64MiB",
+            "Make or move at most this much of chunks in a second, none for no limit. What an "
+            "operator says later (twisted-store repair --rate) goes before.",
+        ],
+        [
             "node-timeout",
             None,
             "10",
@@ -110,6 +127,8 @@ class Options(RoleOptions):
             insecure=self.switch("insecure"),
             durability=self._durability(),
             suspect_after_seconds=self.required("suspect-after", seconds),
+            lost_after_seconds=self.required("lost-after", seconds),
+            move_rate_bytes=self.optional("move-rate", rate),
             node_timeout_seconds=self.required("node-timeout", seconds),
             client_timeout_seconds=self.required("client-timeout", seconds),
             upload_memory_bytes=self.required("upload-memory", parse_size),
@@ -126,6 +145,16 @@ class Options(RoleOptions):
         mode = DurabilityMode(self.required("durability", one_of(*modes)))
         window_seconds = self.required("relaxed-window", seconds)
         return Durability(mode, window_seconds if mode is DurabilityMode.RELAXED else 0.0)
+
+
+def rate(text: str) -> int | None:
+    """Bytes per second, None for ``none``; raises ValueError with a sentence."""
+    if text == "none":
+        return None
+    size_bytes = parse_size(text)
+    if not size_bytes:
+        raise ValueError("Write a size above 0, like 64MiB, or none.")
+    return size_bytes
 
 
 def scheme_rules(text: str) -> tuple[tuple[str, SchemeChoice], ...]:

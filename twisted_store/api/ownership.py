@@ -49,7 +49,7 @@ class Ownership:
         drop: list[ChunkId] = []
         for chunk_id in chunk_ids:
             entry = current.get(chunk_id.object_id)
-            if entry is not None and _holds(entry, chunk_id.index, node_id):
+            if entry is not None and holds(entry, chunk_id.index, node_id):
                 if entry.sequence <= self._rows.synced_sequence:
                     confirm.append(chunk_id)
             elif chunk_id.object_id in unknown and self._is_past(chunk_id):
@@ -60,5 +60,6 @@ class Ownership:
         return incarnation_of(chunk_id.object_id) <= self._in_flight.incarnation
 
 
-def _holds(entry: Entry, index: int, node_id: NodeId) -> bool:
+def holds(entry: Entry, index: int, node_id: NodeId) -> bool:
+    """Whether the object has that chunk on that node."""
     return index < len(entry.placement) and entry.placement[index] == node_id

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from klein import Klein
 from twisted.internet.interfaces import IReactorTime
 
-from twisted_store import __version__
 from twisted_store.api.budget import MemoryBudget
+from twisted_store.api.cluster_calls import ClusterCalls
 from twisted_store.api.explain_view import dry_run_view, explain_view, redundancy_view
 from twisted_store.api.file_answer import FileAnswers
 from twisted_store.api.file_headers import file_to_store, scheme_choice
@@ -16,27 +16,23 @@ from twisted_store.api.metrics import MEDIA_TYPE, Metrics
 from twisted_store.api.node_calls import NodeCalls
 from twisted_store.api.pace import Pace
 from twisted_store.api.upload import FileToStore, Uploads
-from twisted_store.api.views import (
-    file_view,
-    losses_view,
-    nodes_view,
-    page_view,
-    readiness_view,
-)
+from twisted_store.api.views import file_view, page_view
 from twisted_store.catalog.catalog import Catalog
 from twisted_store.catalog.listing import LIST_MAX
-from twisted_store.cluster.marks import MarkDelivery
 from twisted_store.cluster.members import Members
-from twisted_store.core.durability import Durability
 from twisted_store.core.ids import parse_node_id
 from twisted_store.core.names import parse_name
 from twisted_store.core.scheme import SchemeRules
 from twisted_store.core.striping import UNIT_BYTES, Striping
-from twisted_store.errors import BadRequestError, CatalogRolledBackError, ObjectNotFoundError
+from twisted_store.errors import BadRequestError, ObjectNotFoundError
 from twisted_store.web.answers import answer_errors, answer_json
+from twisted_store.web.bodies import read_json_object
 from twisted_store.web.conditional import format_etag, parse_conditions
 from twisted_store.web.multipart import file_part
 from twisted_store.web.request import StreamingRequest
+
+OPERATOR_BYTES_MAX = 64 * 1024
+"""Largest body of an operator's call."""
 
 _SIZE = re.compile(r"[0-9]{1,18}")
 _LIMIT = re.compile(r"[1-9][0-9]{0,5}")
@@ -53,11 +49,10 @@ class ApiResource:
     members: Members
     uploads: Uploads
     file_answers: FileAnswers
-    marks: MarkDelivery
     node_calls: NodeCalls
+    cluster_calls: ClusterCalls
     upload_budget: MemoryBudget
     clock: IReactorTime
-    durability: Durability
     rules: SchemeRules
     metrics: Metrics
 
@@ -137,18 +132,13 @@ class ApiResource:
     @app.route("/cluster", methods=["GET"])
     async def cluster(self, request: StreamingRequest) -> None:
         """All there is to know of the cluster."""
-        totals = self.catalog.totals
-        about = {
-            "cluster_id": self.catalog.cluster_id,
-            "version": __version__,
-            "scheme": str(self.rules.default),
-            "durability": str(self.durability),
-            "objects": totals.objects,
-            "bytes": totals.size_bytes,
-        }
-        target = self.members.target(self.rules.default)
-        losses = losses_view(await self.catalog.placements())
-        answer_json(request, 200, about | losses | nodes_view(self.members, target))
+        answer_json(request, 200, await self.cluster_calls.cluster())
+
+    @app.route("/jobs/<job>", methods=["POST"])
+    async def control_job(self, request: StreamingRequest, job: str) -> None:
+        """Pause repair or rebalancing, let it go on, limit its rate."""
+        asked = await read_json_object(request, OPERATOR_BYTES_MAX)
+        answer_json(request, 200, await self.cluster_calls.control(job, asked))
 
     @app.route("/metrics", methods=["GET"])
     async def show_metrics(self, request: StreamingRequest) -> None:
@@ -166,11 +156,7 @@ class ApiResource:
     @app.route("/health/ready", methods=["GET"])
     async def ready(self, request: StreamingRequest) -> None:
         """Whether files can be stored now, with reasons."""
-        view = readiness_view(self.members.status(), self.members.target(self.rules.default))
-        view["reasons"] += [
-            {"code": CatalogRolledBackError.code, "message": refusal}
-            for refusal in self.marks.refusals.values()
-        ]
+        view = self.cluster_calls.readiness()
         answer_json(request, 200 if view["ready"] else 503, view)
 
     @app.route("/nodes/<node_id>/heartbeat", methods=["POST"])
@@ -182,6 +168,35 @@ class ApiResource:
     async def ask(self, request: StreamingRequest, node_id: str) -> None:
         """A node asks what became of chunks."""
         await self.node_calls.ask(request, parse_node_id(node_id))
+
+    @app.route("/nodes/<node_id>/quarantined", methods=["POST"])
+    async def quarantined(self, request: StreamingRequest, node_id: str) -> None:
+        """A node tells of damaged chunks."""
+        await self.node_calls.quarantined(request, parse_node_id(node_id))
+
+    @app.route("/nodes/<node_id>/drain", methods=["POST"])
+    async def drain(self, request: StreamingRequest, node_id: str) -> None:
+        """Move all chunks away from a node, or no longer."""
+        draining = (await read_json_object(request, OPERATOR_BYTES_MAX)).get("draining", True)
+        if not isinstance(draining, bool):
+            raise BadRequestError("draining must be true or false.")
+        answer_json(request, 200, await self.cluster_calls.drain(parse_node_id(node_id), draining))
+
+    @app.route("/nodes/<node_id>", methods=["DELETE"])
+    async def forget(self, request: StreamingRequest, node_id: str) -> None:
+        """Forget a node that nobody needs, or that will not come back."""
+        gone = request.parameters().get("gone", "false")
+        if gone not in ("true", "false"):
+            raise BadRequestError(f"gone={gone} is neither true nor false.")
+        await self.cluster_calls.forget(parse_node_id(node_id), gone == "true")
+        request.setResponseCode(204)
+
+    @app.route("/nodes/<node_id>/safe-to-stop", methods=["GET"])
+    async def safe_to_stop(self, request: StreamingRequest, node_id: str) -> None:
+        """Whether nobody would miss a node."""
+        reasons = await self.cluster_calls.objections_to_stop(parse_node_id(node_id))
+        view = {"safe": not reasons, "reasons": reasons}
+        answer_json(request, 412 if reasons else 200, view)
 
     async def _store(
         self, request: StreamingRequest, file: FileToStore, body: AsyncIterator[bytes]

@@ -1,42 +1,30 @@
-"""The role `storeapi`: everything of it is made here, and nowhere else."""
+"""The role `storeapi`: everything of it is made here and in `api.assembly`, and nowhere else."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from twisted_store import __version__
-from twisted_store.api.budget import MemoryBudget
+from twisted_store.api.assembly import Parts
 from twisted_store.api.directory import hold_directory
-from twisted_store.api.download import Downloads
-from twisted_store.api.file_answer import FileAnswers
-from twisted_store.api.in_flight import InFlight
-from twisted_store.api.lanes import LaneSources
-from twisted_store.api.metrics import Metrics
-from twisted_store.api.node_calls import NodeCalls
 from twisted_store.api.options import ApiConfig, Options
-from twisted_store.api.ownership import Ownership
-from twisted_store.api.resource import ApiResource
-from twisted_store.api.transfer import Transfers
-from twisted_store.api.upload import Uploads
-from twisted_store.catalog.catalog import Catalog, open_catalog
-from twisted_store.catalog.entries import KnownNode
+from twisted_store.catalog.catalog import Catalog
 from twisted_store.cluster.loop import Loop
-from twisted_store.cluster.marks import MarkDelivery
-from twisted_store.cluster.members import TICK_SECONDS, Member, Members
-from twisted_store.core.hedging import HedgingDelay
-from twisted_store.core.peer import Peer
+from twisted_store.cluster.members import Members
+from twisted_store.cluster.mover import Mover
 from twisted_store.errors import StartupError
 from twisted_store.node_client.client import NodeClient
 from twisted_store.seams import Seams, real_seams
-from twisted_store.web.secret import secret_headers
 from twisted_store.web.server import Server
 from twisted_store.web.site import StreamingSite
 
 __all__ = ["Options", "build", "makeService"]
+
+RETRY_SECONDS = 1.0
+"""After a step of a loop that failed."""
 
 _OPEN_TO_CLIENTS = (
     "and clients are not asked for anything, whether there is a secret or not: listen on "
@@ -55,8 +43,10 @@ class ApiService(Service):
     catalog: Catalog
     members: Members
     client: NodeClient
+    mover: Mover
     server: Server
     loops: tuple[Loop, ...]
+    background: tuple[Callable[[], Awaitable[None]], ...]
     release: Callable[[], None]
 
     def startService(self) -> None:
@@ -88,6 +78,9 @@ class ApiService(Service):
         await self.server.stop()
         for loop in self.loops:
             await loop.stop()
+        await self.mover.stop()
+        for stop in self.background:
+            await stop()
         await self.catalog.close()
         await self.client.close()
         self.release()
@@ -96,44 +89,22 @@ class ApiService(Service):
 def build(config: ApiConfig, seams: Seams) -> IService:
     """The role with its data directory open; raises `StartupError` when it cannot be."""
     release = hold_directory(seams.disk, config.data)
-    catalog = open_catalog(
-        seams.open_database,
-        Path(config.data) / "catalog.sqlite",
-        config.durability,
-        random=seams.random,
-        run_blocking=seams.run_blocking,
-        clock=seams.clock,
-        fatal=seams.fatal,
-    )
-    client = NodeClient(
-        seams.clock,
-        seams.agent_endpoints,
-        config.node_timeout_seconds,
-        secret_headers(config.secret),
-    )
-    members = _members(config, seams, catalog, client)
-    marks = MarkDelivery(catalog, client, members)
-    resource = _resource(config, seams, catalog, client, members, marks)
+    parts = Parts(config, seams)
     site = StreamingSite(
-        resource.app.resource(), seams.clock, seams.random, config.client_timeout_seconds
+        parts.resource().app.resource(), seams.clock, seams.random, config.client_timeout_seconds
     )
+    objection = "" if config.insecure else _OPEN_TO_CLIENTS
+    steps = (parts.losses.look, parts.marks.run_round, parts.mover.run)
     return ApiService(
         config=config,
         seams=seams,
-        catalog=catalog,
-        members=members,
-        client=client,
-        server=Server(
-            site,
-            config.listen,
-            seams.listen,
-            seams.clock,
-            objection="" if config.insecure else _OPEN_TO_CLIENTS,
-        ),
-        loops=(
-            Loop(seams.clock, seams.random, members.tick, TICK_SECONDS),
-            Loop(seams.clock, seams.random, marks.run_round, TICK_SECONDS),
-        ),
+        catalog=parts.catalog,
+        members=parts.members,
+        client=parts.client,
+        mover=parts.mover,
+        server=Server(site, config.listen, seams.listen, seams.clock, objection=objection),
+        loops=tuple(Loop(seams.clock, seams.random, step, RETRY_SECONDS) for step in steps),
+        background=(parts.arrivals.stop, parts.damage.stop),
         release=release,
     )
 
@@ -146,86 +117,3 @@ def makeService(options: Options) -> IService:
         return build(options.config, real_seams(reactor))
     except StartupError as error:
         raise SystemExit(f"storeapi: {error.message}") from error
-
-
-def _members(config: ApiConfig, seams: Seams, catalog: Catalog, client: NodeClient) -> Members:
-    async def remember(member: Member) -> None:
-        now_us = int(seams.wall() * 1_000_000)
-        await catalog.save_node(
-            KnownNode(
-                node_id=member.peer.node_id,
-                url=member.peer.url,
-                zone=member.zone,
-                capacity_bytes=member.capacity_bytes,
-                first_seen_us=now_us,
-                last_seen_us=now_us,
-            )
-        )
-
-    known = [
-        Member(Peer(node.node_id, node.url), node.zone, node.capacity_bytes)
-        for node in catalog.known_nodes()
-    ]
-    return Members(
-        catalog.cluster_id,
-        known,
-        client,
-        remember,
-        seams.monotonic,
-        seams.random,
-        config.suspect_after_seconds,
-    )
-
-
-def _resource(
-    config: ApiConfig,
-    seams: Seams,
-    catalog: Catalog,
-    client: NodeClient,
-    members: Members,
-    marks: MarkDelivery,
-) -> ApiResource:
-    in_flight = InFlight(catalog.incarnation, seams.random)
-    hedging = HedgingDelay()
-    metrics = Metrics(hedging)
-    upload_budget = MemoryBudget("uploads", config.upload_memory_bytes, seams.clock)
-    download_budget = MemoryBudget("downloads", config.download_memory_bytes, seams.clock)
-    return ApiResource(
-        catalog=catalog,
-        members=members,
-        uploads=Uploads(
-            catalog,
-            Transfers(
-                members, client, metrics, seams.coder.combine, config.rules, config.durability
-            ),
-            marks,
-            in_flight,
-            upload_budget,
-            seams.wall,
-            config.object_bytes_max,
-        ),
-        file_answers=FileAnswers(
-            Downloads(
-                catalog,
-                LaneSources(members, client, metrics, hedging, seams.monotonic),
-                seams.coder.combine,
-            ),
-            download_budget,
-            seams.clock,
-            config.client_timeout_seconds,
-        ),
-        marks=marks,
-        node_calls=NodeCalls(
-            members,
-            Ownership(catalog, in_flight),
-            config.secret,
-            catalog.cluster_id,
-            catalog.incarnation,
-            config.suspect_after_seconds,
-        ),
-        upload_budget=upload_budget,
-        clock=seams.clock,
-        durability=config.durability,
-        rules=config.rules,
-        metrics=metrics,
-    )

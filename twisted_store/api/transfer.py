@@ -1,6 +1,5 @@
 """The chunks of one upload on their way to their nodes."""
 
-from collections import Counter
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,11 +14,10 @@ from twisted_store.core.durability import Durability
 from twisted_store.core.encoding import Code, Part
 from twisted_store.core.galois import Combine
 from twisted_store.core.ids import ChunkId, NodeId, ObjectId, Placement
-from twisted_store.core.placement import placement_of
+from twisted_store.core.layout import closed_nodes, placement_of
 from twisted_store.core.reasons import Reasons
 from twisted_store.core.redundancy import losses_survived, losses_to_survive
 from twisted_store.core.scheme import Scheme, SchemeChoice, SchemeRules
-from twisted_store.core.striping import DATA_CHUNKS
 from twisted_store.errors import StoreError, TooFewNodesError
 from twisted_store.node_client.chunk_put import ChunkPut
 from twisted_store.node_client.client import NodeClient
@@ -46,9 +44,13 @@ class Transfers:
     rules: SchemeRules
     durability: Durability
 
-    def scheme_for(self, name: str, choice: SchemeChoice | None) -> Scheme:
-        """The scheme of a new object of that name, whose upload asks for ``choice``."""
-        return self.members.target(choice or self.rules.choice(name))
+    def choice_for(self, name: str, choice: SchemeChoice | None) -> SchemeChoice:
+        """What counts for a new object of that name, whose upload asks for ``choice``."""
+        return choice or self.rules.choice(name)
+
+    def scheme_for(self, choice: SchemeChoice) -> Scheme:
+        """What the choice comes to with the nodes that there are."""
+        return self.members.target(choice)
 
     def code(self, scheme: Scheme) -> Code:
         """What encodes objects of that scheme."""
@@ -161,15 +163,9 @@ class Transfer:
 
         return ChunkUpload(node_id, open_put, report, replace)
 
-    def _closed_to(self, index: int) -> set[NodeId]:
+    def _closed_to(self, index: int) -> frozenset[NodeId]:
         """The nodes that cannot take that chunk: those that failed, or hold others already."""
-        placement = self.placement
-        held = Counter(node_id for node_id in placement if node_id is not None)
-        if self._scheme is not Scheme.COPIES:
-            return self._failed | set(held)
-        copy = placement[(index + DATA_CHUNKS) % len(placement)]
-        full = {node_id for node_id, chunks in held.items() if chunks > 1 or node_id == copy}
-        return self._failed | full
+        return closed_nodes(self.placement, index) | self._failed
 
     async def _attempt(self, index: int, step: Awaitable[None]) -> None:
         try:

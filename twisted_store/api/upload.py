@@ -10,13 +10,14 @@ from twisted_store.api.gathering import gathered
 from twisted_store.api.in_flight import InFlight
 from twisted_store.api.shield import shielded
 from twisted_store.api.transfer import ChunkSizes, Transfer, Transfers
-from twisted_store.catalog.catalog import Catalog, CommitInDoubtError
+from twisted_store.catalog.catalog import Catalog
+from twisted_store.catalog.commits import CommitInDoubtError
 from twisted_store.cluster.marks import MarkDelivery
 from twisted_store.core.conditions import Conditions
 from twisted_store.core.cutting import Cutter, SizedCutter, UnsizedCutter
 from twisted_store.core.ids import ObjectId, Placement
 from twisted_store.core.manifest import ETAG_PLACEHOLDER, Manifest
-from twisted_store.core.scheme import Scheme, SchemeChoice
+from twisted_store.core.scheme import AUTO, Scheme, SchemeChoice
 from twisted_store.core.striping import DATA_CHUNKS, UNIT_BYTES, UNSIZED_UNIT_BYTES
 from twisted_store.core.versions import Version
 from twisted_store.errors import IncompleteBodyError, TooLargeError
@@ -84,7 +85,8 @@ class Uploads:
         """
         self._check_size(file.size_bytes or 0)
         await self._check_conditions(file)
-        scheme = self._transfers.scheme_for(file.name, file.scheme)
+        choice = self._transfers.choice_for(file.name, file.scheme)
+        scheme = self._transfers.scheme_for(choice)
         async with self._budget.reserve(memory_bytes(file.size_bytes, scheme)):
             object_id = self._in_flight.begin()
             try:
@@ -93,7 +95,7 @@ class Uploads:
             except BaseException:
                 self._in_flight.end(object_id)
                 raise
-            return await shielded(self._commit(file, transfer, manifest))
+            return await shielded(self._commit(file, transfer, manifest, choice == AUTO))
 
     async def _check_conditions(self, file: FileToStore) -> None:
         entry = await self._catalog.get(file.name)
@@ -159,10 +161,12 @@ class Uploads:
         await transfer.send(cutter.end())
         return size_bytes, digests.verified_etag()
 
-    async def _commit(self, file: FileToStore, transfer: Transfer, manifest: Manifest) -> Stored:
+    async def _commit(
+        self, file: FileToStore, transfer: Transfer, manifest: Manifest, auto: bool
+    ) -> Stored:
         try:
             committed = await self._catalog.commit(
-                manifest, transfer.placement, file.conditions, transfer.reasons
+                manifest, transfer.placement, file.conditions, transfer.reasons, auto
             )
         except CommitInDoubtError:
             raise  # The chunks may be an object's: they stay, and the upload stays in flight.

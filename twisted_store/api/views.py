@@ -1,17 +1,20 @@
 """What the api tells of files and of the cluster, as values for JSON."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from twisted_store.api.explain_view import counted
 from twisted_store.catalog.entries import ListedObject, Page
-from twisted_store.cluster.members import Members, MemberStatus
+from twisted_store.cluster.member import MemberStatus
+from twisted_store.cluster.members import Members
 from twisted_store.core.evenness import spread, usable_bytes
-from twisted_store.core.ids import Placement
+from twisted_store.core.ids import NodeId
+from twisted_store.core.layout import only
 from twisted_store.core.manifest import Manifest
 from twisted_store.core.membership import Membership
+from twisted_store.core.moves import Group
 from twisted_store.core.redundancy import losses_survived
 from twisted_store.core.scheme import Scheme, scheme_of
 from twisted_store.core.striping import DATA_CHUNKS
@@ -52,7 +55,7 @@ def nodes_view(members: Members, target: Scheme) -> Json:
         target.nodes / target.overhead,
     )
     return {
-        "nodes": [_node_view(status) for status in statuses],
+        "nodes": [node_view(status) for status in statuses],
         "target": target,
         "spread": spread(members.fills.values(), width),
         "capacity_bytes": usable.raw_bytes,
@@ -61,11 +64,12 @@ def nodes_view(members: Members, target: Scheme) -> Json:
     }
 
 
-def losses_view(placements: Iterable[tuple[Placement, int]]) -> Json:
-    """How many objects survive how many losses."""
+def losses_view(groups: Iterable[Group], present: Collection[NodeId]) -> Json:
+    """How many objects survive how many losses; what others than ``present`` hold is gone."""
     objects = Counter[int]()
-    for placement, count in placements:
-        objects[losses_survived(scheme_of(placement), placement)] += count
+    for group in groups:
+        left = only(group.placement, present)
+        objects[losses_survived(scheme_of(left), left)] += group.objects
     return {"objects_by_losses_survived": {str(key): objects[key] for key in sorted(objects)}}
 
 
@@ -75,7 +79,9 @@ def readiness_view(statuses: Sequence[MemberStatus], target: Scheme) -> Json:
     takers = [
         status.member.zone
         for status in statuses
-        if status.verdict.membership is Membership.UP and _fill(status) < 1
+        if status.verdict.membership is Membership.UP
+        and _fill(status) < 1
+        and not status.member.draining
     ]
     reasons += _redundancy_reasons(takers, target)
     if len(takers) < DATA_CHUNKS:
@@ -123,8 +129,12 @@ def _node_reasons(status: MemberStatus) -> list[Json]:
     node_id, verdict = status.member.peer.node_id, status.verdict
     reasons = []
     if verdict.membership is not Membership.UP:
-        message = f"Node {node_id} is suspect: {verdict.reason}."
-        reasons.append({"code": "node_suspect", "message": message})
+        membership = verdict.membership.value
+        message = f"Node {node_id} is {membership}: {verdict.reason}."
+        reasons.append({"code": f"node_{membership}", "message": message})
+    if status.member.quarantined_chunks:
+        message = f"Node {node_id} has set {status.member.quarantined_chunks} damaged chunks aside."
+        reasons.append({"code": "chunks_quarantined", "message": message})
     if _fill(status) >= FULL:
         message = f"Node {node_id} is {_fill(status):.1%} full: start more nodes or delete files."
         reasons.append({"code": "node_full", "message": message})
@@ -145,7 +155,8 @@ def _listed_view(listed: ListedObject) -> Json:
     }
 
 
-def _node_view(status: MemberStatus) -> Json:
+def node_view(status: MemberStatus) -> Json:
+    """One node."""
     member = status.member
     return {
         "node_id": member.peer.node_id,
@@ -157,6 +168,8 @@ def _node_view(status: MemberStatus) -> Json:
         "fill": _fill(status),
         "membership": status.verdict.membership.value,
         "reason": status.verdict.reason,
+        "draining": member.draining,
+        "quarantined_chunks": member.quarantined_chunks,
         "heard_seconds_ago": status.silent_seconds,
     }
 

@@ -4,15 +4,12 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Protocol, TypeVar
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
-from twisted.python.failure import Failure
+from twisted.internet.interfaces import IReactorTime
 
 from twisted_store.catalog import queries
 from twisted_store.catalog.batches import Batches, Outcomes, Work, outcomes
+from twisted_store.catalog.commits import BATCH_MAX, Commits, RunBlocking
 from twisted_store.catalog.database import Database, DatabaseOpener, open_reader
 from twisted_store.catalog.entries import (
     Committed,
@@ -24,35 +21,19 @@ from twisted_store.catalog.entries import (
     Totals,
 )
 from twisted_store.catalog.listing import list_page
-from twisted_store.catalog.rows import ObjectRow
-from twisted_store.catalog.transaction import Transaction
-from twisted_store.catalog.writer import NotWrittenError, Writer
+from twisted_store.catalog.rows import MoveRow, ObjectRow
+from twisted_store.catalog.writer import Writer
 from twisted_store.core.conditions import NO_CONDITIONS, Conditions
-from twisted_store.core.durability import Durability, DurabilityMode
-from twisted_store.core.ids import ClusterId, ObjectId, Placement
+from twisted_store.core.durability import Durability
+from twisted_store.core.ids import ClusterId, NodeId, ObjectId, Placement
 from twisted_store.core.manifest import Manifest
+from twisted_store.core.moves import Group, MovableObject
 from twisted_store.core.reasons import NO_REASONS, Reasons
 from twisted_store.core.versions import DeadVersion
-from twisted_store.errors import StartupError, StoppingError, StoreError, UnavailableError
+from twisted_store.errors import StartupError, StoppingError
 
-WRITES_WAITING_MAX = 1024
 READS_WAITING_MAX = 4096
-BATCH_MAX = 256
 READERS_MAX = 2
-
-log = Logger()
-T = TypeVar("T")
-
-
-class RunBlocking(Protocol):
-    """What runs blocking calls outside the reactor's thread."""
-
-    def __call__(self, work: Callable[[], T], /) -> Deferred[T]:
-        """The result of ``work``, in the reactor's thread."""
-
-
-class CommitInDoubtError(UnavailableError):
-    """COMMIT failed: whether it happened is known after the next start. Undo nothing."""
 
 
 class Catalog:
@@ -75,17 +56,8 @@ class Catalog:
     ) -> None:
         self._writer = writer
         self._readers = [*readers]
-        self._durability = durability
         self._run_blocking = run_blocking
-        self._clock = clock
-        self._fatal = fatal
-        self._counters = writer.counters
-        self._synced_sequence = writer.counters.sequence
-        self._sync_call: IDelayedCall | None = None
-        self._failed = False
-        self._writes = Batches(
-            self._write_batch, running_max=1, waiting_max=WRITES_WAITING_MAX, batch_max=BATCH_MAX
-        )
+        self._writes = Commits(writer, durability, run_blocking, clock, fatal)
         self._reads = Batches(
             self._read_batch,
             running_max=len(self._readers),
@@ -106,17 +78,18 @@ class Catalog:
     @property
     def sequence(self) -> int:
         """The number of the last commit or delete."""
-        return self._counters.sequence
+        return self._writes.counters.sequence
 
     @property
     def synced_sequence(self) -> int:
         """The last commit that survives a power loss: nodes are told of none beyond it."""
-        return self._synced_sequence
+        return self._writes.synced_sequence
 
     @property
     def totals(self) -> Totals:
         """Of all current objects."""
-        return Totals(self._counters.objects, self._counters.size_bytes)
+        counters = self._writes.counters
+        return Totals(counters.objects, counters.size_bytes)
 
     async def commit(
         self,
@@ -124,10 +97,28 @@ class Catalog:
         placement: Placement,
         conditions: Conditions = NO_CONDITIONS,
         reasons: Reasons = NO_REASONS,
+        auto: bool = True,
     ) -> Committed:
-        """Make this the object of its name, or raise `PreconditionFailedError`."""
-        row = ObjectRow.pack(manifest, placement, reasons)
+        """
+        Make this the object of its name, or raise `PreconditionFailedError`.
+
+        The scheme of an ``auto`` one follows the number of nodes later.
+        """
+        row = ObjectRow.pack(manifest, placement, reasons, auto)
         return await self._writes.submit(lambda transaction: transaction.store(row, conditions))
+
+    async def move(
+        self, manifest: Manifest, old: Placement, new: Placement, reasons: Reasons | None = None
+    ) -> int | None:
+        """
+        Give the object another placement and this manifest; the sequence of this commit.
+
+        None if its placement is not ``old`` any more, or if a chunk goes to a node that has still
+        to be told that this chunk is dead. What only the old placement had is to be declared dead.
+        Without ``reasons`` it keeps those that it has.
+        """
+        row = MoveRow.pack(manifest, old, new, reasons)
+        return await self._writes.submit(lambda transaction: transaction.move(row))
 
     async def delete(self, name: str, conditions: Conditions = NO_CONDITIONS) -> Deleted:
         """Raise `ObjectNotFoundError` or `PreconditionFailedError` where there is nothing to do."""
@@ -144,9 +135,17 @@ class Catalog:
         raw = name.encode()
         return await self._reads.submit(lambda database: queries.explain(database, raw))
 
-    async def placements(self) -> tuple[tuple[Placement, int], ...]:
-        """The placements of current objects, and how many objects have each."""
-        return await self._reads.submit(queries.placements)
+    async def groups(self) -> tuple[Group, ...]:
+        """The placements of current objects, and how many and how large these are."""
+        return await self._reads.submit(queries.groups)
+
+    async def movable(
+        self, placement_id: int, after_sequence: int, limit: int
+    ) -> tuple[MovableObject, ...]:
+        """Objects of one placement in order of their commits, beginning after one of these."""
+        return await self._reads.submit(
+            lambda database: queries.movable(database, placement_id, after_sequence, limit)
+        )
 
     async def list(self, prefix: str, delimiter: str, after: str, limit: int) -> Page:
         """See `list_page`; a page has at most `LIST_MAX` lines."""
@@ -166,7 +165,7 @@ class Catalog:
 
     async def dead_work(self, after_sequence: int, limit: int) -> tuple[DeadVersion, ...]:
         """What nodes have to be told, of commits that are synced, in their order."""
-        last = self._synced_sequence
+        last = self.synced_sequence
         return await self._reads.submit(
             lambda database: queries.dead_work(database, after_sequence, last, limit)
         )
@@ -184,64 +183,30 @@ class Catalog:
         """Add or change a node; when it was first seen stays."""
         await self._writes.submit(lambda transaction: transaction.save_node(node))
 
+    async def forget_node(self, node_id: NodeId) -> None:
+        """Remove a node; what placements say of it counts as gone."""
+        await self._writes.submit(lambda transaction: transaction.forget_node(node_id))
+
+    def settings(self) -> dict[str, int | None]:
+        """What operators asked for, by name; blocks, for use before the first call."""
+        return queries.settings(self._readers[0])
+
+    async def save_setting(self, name: str, value: int | None) -> None:
+        """Keep what an operator asked for."""
+        await self._writes.submit(lambda transaction: transaction.save_setting(name, value))
+
     async def close(self) -> None:
         """Take no more calls, finish those that wait, and close the files."""
-        for queue in (self._reads, self._writes):
-            queue.refuse(StoppingError("The catalog is closed."))
-            await queue.drained()
-        self._cancel_sync()
-        if not self._failed:
+        self._reads.refuse(StoppingError("The catalog is closed."))
+        await self._reads.drained()
+        await self._writes.stop()
+        if not self._writes.failed:
             await self._run_blocking(self._close_files)
 
     def _close_files(self) -> None:
         for reader in self._readers:
             reader.close()
         self._writer.close()
-
-    async def _write_batch(self, works: Sequence[Work[Transaction]]) -> Outcomes:
-        sync = _nothing in works
-        try:
-            written = await self._run_blocking(partial(self._writer.write, works, sync))
-        except NotWrittenError:
-            log.failure("{count} changes to the catalog were rolled back", count=len(works))
-            raise
-        except Exception as error:  # nobody cancels a batch
-            raise self._give_up(error) from error
-        self._counters = written.counters
-        if sync or self._durability.mode is not DurabilityMode.RELAXED:
-            self._synced_sequence = written.counters.sequence
-        else:
-            self._plan_sync()
-        return written.outcomes
-
-    def _plan_sync(self) -> None:
-        if self._sync_call is None:
-            self._sync_call = self._clock.callLater(self._durability.window_seconds, self._sync)
-
-    def _sync(self) -> None:
-        self._sync_call = None
-        self._writes.submit(_nothing, urgent=True).addErrback(self._sync_failed)
-
-    def _sync_failed(self, failure: Failure) -> None:
-        # The batch has logged why; after any other error the process ends.
-        if failure.check(NotWrittenError):
-            self._plan_sync()
-
-    def _cancel_sync(self) -> None:
-        if self._sync_call is not None:
-            self._sync_call.cancel()
-            self._sync_call = None
-
-    def _give_up(self, error: Exception) -> StoreError:
-        log.failure("the catalog failed")
-        doubt = CommitInDoubtError(
-            f"The catalog failed, and what it was writing is in doubt: {error}."
-        )
-        self._failed = True
-        self._cancel_sync()
-        self._writes.abandon(UnavailableError("The catalog has failed."))
-        self._fatal(doubt.message)
-        return doubt
 
     async def _read_batch(self, works: Sequence[Work[Database]]) -> Outcomes:
         reader = self._readers.pop()
@@ -275,10 +240,6 @@ def open_catalog(
     except Exception as error:
         raise StartupError(f"{path}: the catalog cannot be opened: {error}.") from error
     return Catalog(writer, readers, durability, run_blocking, clock, fatal)
-
-
-def _nothing(_: Transaction) -> None:
-    """The work of a batch that only syncs."""
 
 
 def _read(database: Database, works: Sequence[Work[Database]]) -> Outcomes:

@@ -9,11 +9,16 @@ from twisted_store.core.reasons import Reasons
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An object as it is now; ``sequence`` is that of the commit that made it so."""
+    """
+    An object as it is now; ``sequence`` is that of the commit that made it so.
+
+    The scheme of an ``auto`` one follows the number of nodes.
+    """
 
     manifest: Manifest
     placement: Placement
     sequence: int
+    auto: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,12 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class KnownNode:
-    """A node that has registered; times are microseconds since 1970."""
+    """
+    A node that has registered; times are microseconds since 1970.
+
+    ``zone_named`` tells that an operator named its zone. What a ``lost`` one holds has to be
+    compared with the catalog when it comes back; one that is ``draining`` takes no chunks.
+    """
 
     node_id: NodeId
     url: str
@@ -74,6 +84,9 @@ class KnownNode:
     capacity_bytes: int
     first_seen_us: int
     last_seen_us: int
+    zone_named: bool = False
+    lost: bool = False
+    draining: bool = False
 
 
 @dataclass(frozen=True, slots=True)

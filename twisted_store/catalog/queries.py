@@ -11,15 +11,26 @@ from twisted_store.catalog.rows import (
     unpack_object_id,
     unpack_placement,
 )
-from twisted_store.core.ids import ObjectId, Placement
+from twisted_store.core.ids import NodeId, ObjectId
+from twisted_store.core.moves import Group, MovableObject
 from twisted_store.core.reasons import NO_REASONS, Reasons
 from twisted_store.core.versions import DeadVersion, Version
 
-_ENTRY = "SELECT sequence, manifest, nodes FROM objects JOIN placements USING (placement_id) "
+_ENTRY = """
+    SELECT sequence, manifest, nodes, auto FROM objects JOIN placements USING (placement_id)
+"""
 _EXPLAINED = """
-    SELECT reasons, sequence, manifest, nodes FROM objects
+    SELECT reasons, sequence, manifest, nodes, auto FROM objects
     JOIN placements USING (placement_id) LEFT JOIN decisions USING (decision_id)
-    WHERE name = ?
+"""
+_OF_PLACEMENT = """
+    WHERE objects.placement_id = ? AND sequence > ? ORDER BY sequence LIMIT ?
+"""
+_GROUPS = """
+    SELECT placement_id, nodes, auto, objects, chunk_bytes FROM placements WHERE objects > 0
+"""
+_LEAVING = """
+    SELECT nodes FROM dead JOIN placements USING (placement_id) WHERE object_id = ?
 """
 _DEAD = """
     SELECT dead.sequence, dead.object_id, own.nodes, dead.successor_object_id, successor.nodes
@@ -31,7 +42,8 @@ _DEAD = """
 """
 _DYING = "SELECT 1 FROM dead WHERE object_id = ?"
 _NODES = """
-    SELECT node_id, url, zone, capacity_bytes, first_seen_us, last_seen_us
+    SELECT node_id, url, zone, capacity_bytes, first_seen_us, last_seen_us,
+        zone_named, lost, draining
     FROM nodes ORDER BY node_id
 """
 
@@ -44,19 +56,34 @@ def get(database: Database, name: bytes) -> Entry | None:
 
 def explain(database: Database, name: bytes) -> Explained | None:
     """The object of this name with the reasons for its placement."""
-    row = database.execute(_EXPLAINED, (name,)).fetchone()
-    if row is None:
-        return None
-    reasons, *entry = row
-    return Explained(
-        entry_of(tuple(entry)), NO_REASONS if reasons is None else Reasons.decode(reasons)
+    row = database.execute(_EXPLAINED + "WHERE name = ?", (name,)).fetchone()
+    return None if row is None else _explained(row)
+
+
+def groups(database: Database) -> tuple[Group, ...]:
+    """The placements of current objects, and how many and how large these are."""
+    return tuple(
+        Group(placement_id, unpack_placement(nodes), bool(auto), objects, chunk_bytes)
+        for placement_id, nodes, auto, objects, chunk_bytes in database.execute(_GROUPS)
     )
 
 
-def placements(database: Database) -> tuple[tuple[Placement, int], ...]:
-    """The placements of current objects, and how many objects have each."""
-    rows = database.execute("SELECT nodes, objects FROM placements WHERE objects > 0")
-    return tuple((unpack_placement(nodes), objects) for nodes, objects in rows)
+def movable(
+    database: Database, placement_id: int, after_sequence: int, limit: int
+) -> tuple[MovableObject, ...]:
+    """Objects of one placement in order of their commits, beginning after one of these."""
+    rows = database.execute(_EXPLAINED + _OF_PLACEMENT, (placement_id, after_sequence, limit))
+    return tuple(_movable(database, _explained(row)) for row in rows)
+
+
+def leaving(database: Database, object_id: bytes) -> frozenset[tuple[int, NodeId]]:
+    """The chunks of an object that nodes have still to be told are dead, and these nodes."""
+    return frozenset(
+        (index, node_id)
+        for (nodes,) in database.execute(_LEAVING, (object_id,))
+        for index, node_id in enumerate(unpack_placement(nodes))
+        if node_id is not None
+    )
 
 
 def find(database: Database, object_ids: Iterable[ObjectId]) -> dict[ObjectId, Entry]:
@@ -89,7 +116,28 @@ def dead_work(
 
 def nodes(database: Database) -> tuple[KnownNode, ...]:
     """All nodes, in order of their ids."""
-    return tuple(KnownNode(*row) for row in database.execute(_NODES))
+    return tuple(
+        KnownNode(*row[:6], *(bool(flag) for flag in row[6:])) for row in database.execute(_NODES)
+    )
+
+
+def settings(database: Database) -> dict[str, int | None]:
+    """What operators asked for, by name."""
+    return dict(database.execute("SELECT name, value FROM settings"))
+
+
+def _explained(row: tuple[Any, ...]) -> Explained:
+    reasons, *entry = row
+    return Explained(
+        entry_of(tuple(entry)), NO_REASONS if reasons is None else Reasons.decode(reasons)
+    )
+
+
+def _movable(database: Database, explained: Explained) -> MovableObject:
+    entry = explained.entry
+    dead = leaving(database, pack_object_id(entry.manifest.object_id))
+    nodes = frozenset(node_id for _, node_id in dead)
+    return MovableObject(entry.manifest, entry.placement, entry.sequence, explained.reasons, nodes)
 
 
 def _dead_version(

@@ -30,9 +30,9 @@ def unpack_object_id(packed: bytes) -> ObjectId:
 
 
 def entry_of(row: tuple[Any, ...]) -> Entry:
-    """An entry from the columns sequence, manifest, nodes."""
-    sequence, manifest, nodes = row
-    return Entry(Manifest.decode(manifest), unpack_placement(nodes), sequence)
+    """An entry from the columns sequence, manifest, nodes, auto."""
+    sequence, manifest, nodes, auto = row
+    return Entry(Manifest.decode(manifest), unpack_placement(nodes), sequence, bool(auto))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,13 @@ class ObjectRow:
     etag: str
     created_us: int
     nodes: str
+    auto: bool
+    chunk_bytes: int
     manifest: bytes
     reasons: str | None
 
     @classmethod
-    def pack(cls, manifest: Manifest, placement: Placement, reasons: Reasons) -> Self:
+    def pack(cls, manifest: Manifest, placement: Placement, reasons: Reasons, auto: bool) -> Self:
         """Whatever cannot be packed fails here, before it shares a transaction with others."""
         return cls(
             manifest.name.encode(),
@@ -58,6 +60,47 @@ class ObjectRow:
             manifest.etag,
             manifest.created_us,
             pack_placement(placement),
+            auto,
+            manifest.chunk_bytes(0),
             manifest.encode(),
-            reasons.encoded if reasons != NO_REASONS else None,
+            _encoded(reasons),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class MoveRow:
+    """
+    A move about to be committed, packed.
+
+    ``left`` are the chunks that only the old placement has, ``added`` those that only the new one
+    has. Without ``reasons`` the object keeps those that it has.
+    """
+
+    object_id: bytes
+    old: str
+    new: str
+    left: str
+    added: frozenset[tuple[int, str]]
+    manifest: bytes
+    reasons: str | None
+
+    @classmethod
+    def pack(
+        cls, manifest: Manifest, old: Placement, new: Placement, reasons: Reasons | None
+    ) -> Self:
+        """From where the object is to where it will be, which may be wider."""
+        widened = (*old, *[None] * (len(new) - len(old)))
+        pairs = [*enumerate(zip(widened, new, strict=True))]
+        return cls(
+            pack_object_id(manifest.object_id),
+            pack_placement(old),
+            pack_placement(new),
+            pack_placement(tuple(was if was != now else None for _, (was, now) in pairs)),
+            frozenset((index, now) for index, (was, now) in pairs if now not in (was, None)),
+            manifest.encode(),
+            None if reasons is None else _encoded(reasons),
+        )
+
+
+def _encoded(reasons: Reasons) -> str | None:
+    return reasons.encoded if reasons != NO_REASONS else None

@@ -82,7 +82,45 @@ _VERSION_2 = (
     """,
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
+# What repair goes by: the objects of a placement, how much is in their chunks, and whether their
+# scheme follows the number of nodes; what was said of nodes; and what operators asked for. Until
+# then nobody wrote down who had asked for a scheme: more than 7 chunks nobody gets unasked.
+_VERSION_3 = (
+    """
+    CREATE TABLE new_placements (
+        placement_id INTEGER PRIMARY KEY,
+        nodes TEXT NOT NULL,
+        auto INTEGER NOT NULL,
+        objects INTEGER NOT NULL,
+        chunk_bytes INTEGER NOT NULL,
+        UNIQUE (nodes, auto)
+    )
+    """,
+    """
+    INSERT INTO new_placements
+    SELECT
+        placement_id,
+        nodes,
+        LENGTH(nodes) - LENGTH(REPLACE(nodes, ',', '')) < 7,
+        objects,
+        COALESCE(counted.chunk_bytes, 0)
+    FROM placements
+    LEFT JOIN (
+        SELECT placement_id, SUM((size_bytes + 4) / 5) AS chunk_bytes
+        FROM objects GROUP BY placement_id
+    ) AS counted USING (placement_id)
+    """,
+    "DROP TABLE placements",
+    "ALTER TABLE new_placements RENAME TO placements",
+    "CREATE INDEX objects_by_placement ON objects (placement_id)",
+    "CREATE INDEX dead_by_successor ON dead (successor_object_id)",
+    "ALTER TABLE nodes ADD COLUMN zone_named INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE nodes ADD COLUMN lost INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE nodes ADD COLUMN draining INTEGER NOT NULL DEFAULT 0",
+    "CREATE TABLE settings (name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 """The statements that lead from version N to N + 1, for each N; version 0 is an empty file."""
 
 

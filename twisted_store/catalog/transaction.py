@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 from twisted_store.catalog.database import Database
 from twisted_store.catalog.entries import Committed, Deleted, KnownNode
-from twisted_store.catalog.queries import get
-from twisted_store.catalog.rows import ObjectRow
+from twisted_store.catalog.queries import get, leaving
+from twisted_store.catalog.rows import MoveRow, ObjectRow
 from twisted_store.core.conditions import Conditions
+from twisted_store.core.ids import NodeId
 from twisted_store.errors import ObjectNotFoundError
 
 
@@ -34,19 +35,39 @@ _CURRENT = """
     SELECT sequence, object_id, size_bytes, etag, created_us, placement_id, decision_id
     FROM objects WHERE name = ?
 """
+_TO_BE_MOVED = """
+    SELECT sequence, object_id, size_bytes, etag, created_us, placement_id, decision_id,
+        nodes, auto, (size_bytes + 4) / 5
+    FROM objects JOIN placements USING (placement_id) WHERE object_id = ?
+"""
+_MOVE = """
+    UPDATE objects SET sequence = ?, placement_id = ?, manifest = ?, decision_id = ?
+    WHERE sequence = ?
+"""
 _ADD_TO_PLACEMENT = """
-    INSERT INTO placements (nodes, objects) VALUES (?, 1)
-    ON CONFLICT (nodes) DO UPDATE SET objects = objects + 1 RETURNING placement_id
+    INSERT INTO placements (nodes, auto, objects, chunk_bytes) VALUES (?, ?, ?, ?)
+    ON CONFLICT (nodes, auto) DO UPDATE SET
+        objects = objects + excluded.objects, chunk_bytes = chunk_bytes + excluded.chunk_bytes
+    RETURNING placement_id
+"""
+_TAKE_FROM_PLACEMENT = """
+    UPDATE placements SET objects = objects - 1, chunk_bytes = chunk_bytes - (? + 4) / 5
+    WHERE placement_id = ?
+"""
+_SUCCEED = """
+    UPDATE dead SET successor_object_id = ?, successor_placement_id = ? WHERE object_id = ?
 """
 _ADD_TO_DECISION = """
     INSERT INTO decisions (reasons, objects) VALUES (?, 1)
     ON CONFLICT (reasons) DO UPDATE SET objects = objects + 1 RETURNING decision_id
 """
 _SAVE_NODE = """
-    INSERT INTO nodes (node_id, url, zone, capacity_bytes, first_seen_us, last_seen_us)
-    VALUES (?, ?, ?, ?, ?, ?)
+    INSERT INTO nodes (node_id, url, zone, capacity_bytes, first_seen_us, last_seen_us,
+        zone_named, lost, draining)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (node_id) DO UPDATE SET url = excluded.url, zone = excluded.zone,
-        capacity_bytes = excluded.capacity_bytes, last_seen_us = excluded.last_seen_us
+        capacity_bytes = excluded.capacity_bytes, last_seen_us = excluded.last_seen_us,
+        zone_named = excluded.zone_named, lost = excluded.lost, draining = excluded.draining
 """
 
 
@@ -67,7 +88,7 @@ class Transaction:
         """Make ``row`` the object of its name, or raise `PreconditionFailedError`."""
         current = self._current(row.name)
         _check(conditions, current)
-        placement_id = self._added(_ADD_TO_PLACEMENT, row.nodes)
+        placement_id = self._added(_ADD_TO_PLACEMENT, row.nodes, row.auto, 1, row.chunk_bytes)
         decision_id = row.reasons and self._added(_ADD_TO_DECISION, row.reasons)
         sequence = self._count(row, current)
         if current is not None:
@@ -93,6 +114,40 @@ class Transaction:
         self._bury(sequence, current, (None, None))
         return Deleted(sequence, entry)
 
+    def move(self, row: MoveRow) -> int | None:
+        """
+        Give an object another placement; the sequence of this commit.
+
+        None if the object is not as it was when the move was planned, or if a node to which a chunk
+        goes has still to be told that it is dead there.
+        """
+        found = self._database.execute(_TO_BE_MOVED, (row.object_id,)).fetchone()
+        if found is None or found[-3] != row.old:
+            return None
+        if row.added & leaving(self._database, row.object_id):
+            return None
+        *columns, _, auto, chunk_bytes = found
+        current = _Current(*columns)
+        placement_id = self._added(_ADD_TO_PLACEMENT, row.new, auto, 1, chunk_bytes)
+        decision_id = self._decision(row, current)
+        sequence = self._next_sequence()
+        execute = self._database.execute
+        execute(_MOVE, (sequence, placement_id, row.manifest, decision_id, current.sequence))
+        self._leave(current)
+        moved = (row.object_id, placement_id)
+        # Those of its predecessors, and what earlier moves have left of it.
+        execute(
+            "UPDATE dead SET successor_placement_id = ? WHERE successor_object_id = ?",
+            (placement_id, row.object_id),
+        )
+        if row.left.strip(","):
+            left_id = self._added(_ADD_TO_PLACEMENT, row.left, auto, 0, 0)
+            execute(
+                "INSERT INTO dead VALUES (?, ?, ?, ?, ?)",
+                (sequence, row.object_id, left_id, *moved),
+            )
+        return sequence
+
     def dead_done(self, sequences: Iterable[int]) -> None:
         """Forget the dead versions that all their nodes know of."""
         for sequence in sequences:
@@ -101,6 +156,14 @@ class Transaction:
     def save_node(self, node: KnownNode) -> None:
         """Add or change a node; when it was first seen stays."""
         self._database.execute(_SAVE_NODE, astuple(node))
+
+    def forget_node(self, node_id: NodeId) -> None:
+        """Remove a node."""
+        self._database.execute("DELETE FROM nodes WHERE node_id = ?", (node_id,))
+
+    def save_setting(self, name: str, value: int | None) -> None:
+        """Keep what an operator asked for."""
+        self._database.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
 
     def finish(self) -> Counters:
         """Write the counters: the last thing before COMMIT, never without an effect."""
@@ -115,35 +178,55 @@ class Transaction:
         row = self._database.execute(_CURRENT, (name,)).fetchone()
         return None if row is None else _Current(*row)
 
-    def _added(self, statement: str, text: str) -> int:
-        """The id of the row with that text, of one object more."""
-        [(row_id,)] = self._database.execute(statement, (text,)).fetchall()
+    def _decision(self, row: MoveRow, current: _Current) -> int | None:
+        """The reasons of the move, or once more those that the object has."""
+        if row.reasons is not None:
+            return self._added(_ADD_TO_DECISION, row.reasons)
+        self._database.execute(
+            "UPDATE decisions SET objects = objects + 1 WHERE decision_id = ?",
+            (current.decision_id,),
+        )
+        return current.decision_id
+
+    def _added(self, statement: str, *values: object) -> int:
+        """The id of the row with these values, of one object more."""
+        [(row_id,)] = self._database.execute(statement, values).fetchall()
         return int(row_id)
 
+    def _next_sequence(self) -> int:
+        self._counters = self._counters._replace(sequence=self._counters.sequence + 1)
+        return self._counters.sequence
+
     def _count(self, added: ObjectRow | None, removed: _Current | None) -> int:
-        sequence, objects, size_bytes = self._counters
+        _, objects, size_bytes = self._counters
         if added is not None:
             objects, size_bytes = objects + 1, size_bytes + added.size_bytes
         if removed is not None:
             objects, size_bytes = objects - 1, size_bytes - removed.size_bytes
-        self._counters = Counters(sequence + 1, objects, size_bytes)
-        return sequence + 1
+        self._counters = self._counters._replace(objects=objects, size_bytes=size_bytes)
+        return self._next_sequence()
 
     def _bury(
         self, sequence: int, current: _Current, successor: tuple[bytes | None, int | None]
     ) -> None:
         execute = self._database.execute
         execute("DELETE FROM objects WHERE sequence = ?", (current.sequence,))
-        one_less = "SET objects = objects - 1 WHERE"
-        execute(f"UPDATE placements {one_less} placement_id = ?", (current.placement_id,))
-        if current.decision_id is not None:
-            decision = (current.decision_id,)
-            execute(f"UPDATE decisions {one_less} decision_id = ?", decision)
-            execute("DELETE FROM decisions WHERE decision_id = ? AND objects = 0", decision)
-        self._database.execute(
+        self._leave(current)
+        # What was left of it by moves need not wait for it any more, but for its successor.
+        execute(_SUCCEED, (*successor, current.object_id))
+        execute(
             "INSERT INTO dead VALUES (?, ?, ?, ?, ?)",
             (sequence, current.object_id, current.placement_id, *successor),
         )
+
+    def _leave(self, current: _Current) -> None:
+        """The placement and the decision have an object less."""
+        execute = self._database.execute
+        execute(_TAKE_FROM_PLACEMENT, (current.size_bytes, current.placement_id))
+        if current.decision_id is not None:
+            decision = (current.decision_id,)
+            execute("UPDATE decisions SET objects = objects - 1 WHERE decision_id = ?", decision)
+            execute("DELETE FROM decisions WHERE decision_id = ? AND objects = 0", decision)
 
 
 def _check(conditions: Conditions, current: _Current | None) -> None:

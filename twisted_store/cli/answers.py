@@ -1,6 +1,8 @@
 """What the api answers, as types: JSON objects with these fields, and perhaps more."""
 
-from typing import NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
+
+JobName = Literal["repair", "rebalance"]
 
 
 class File(TypedDict):
@@ -97,6 +99,57 @@ class Node(TypedDict):
     membership: str
     reason: str | None
     heard_seconds_ago: float | None
+    draining: bool
+    quarantined_chunks: int
+
+
+class Amount(TypedDict):
+    """So many files, and so many bytes to move for them."""
+
+    objects: int
+    bytes: int
+
+
+class FailedMove(TypedDict):
+    """A file that a job could not do its part for, and when it tries again."""
+
+    name: str
+    reason: str
+    retry_seconds: float
+
+
+class Job(TypedDict):
+    """
+    Work that the api does by itself, by its causes; causes without any are left out.
+
+    What is ``blocked`` needs nodes that are not there. ``moved`` counts from the start of the api.
+    ``rate_bytes`` are those of a second.
+    """
+
+    state: Literal["idle", "running", "waiting", "paused", "halted"]
+    reason: str
+    queued: dict[str, Amount]
+    blocked: dict[str, Amount]
+    moved: dict[str, Amount]
+    failed: list[FailedMove]
+    failed_objects: int
+    bytes_left: int
+    rate_bytes: float
+    eta_seconds: float | None
+
+
+class ThrottledJob(Job):
+    """A job, and how many bytes all jobs together may move in a second; None: as they can."""
+
+    rate_bytes_max: int | None
+
+
+class JobChanges(TypedDict, total=False):
+    """What a job is asked for: those of these that are to change."""
+
+    paused: bool
+    rate_bytes_max: int | None
+    start: bool
 
 
 class Cluster(TypedDict):
@@ -109,6 +162,8 @@ class Cluster(TypedDict):
     durability: str
     objects_by_losses_survived: dict[str, int]
     nodes: list[Node]
+    jobs: dict[JobName, Job]
+    rate_bytes_max: int | None
     spread: float | None
     usable_bytes: int
     objects: int
@@ -126,4 +181,11 @@ class Readiness(TypedDict):
     """Whether the api can take files now."""
 
     ready: bool
+    reasons: list[Reason]
+
+
+class SafeToStop(TypedDict):
+    """Whether a node can be stopped without harm, and if not, why."""
+
+    safe: bool
     reasons: list[Reason]

@@ -11,7 +11,19 @@ from urllib.parse import quote
 import click
 import httpx
 
-from twisted_store.cli.answers import Cluster, DryRun, Explanation, File, Page, Readiness
+from twisted_store.cli.answers import (
+    Cluster,
+    DryRun,
+    Explanation,
+    File,
+    JobChanges,
+    JobName,
+    Node,
+    Page,
+    Readiness,
+    SafeToStop,
+    ThrottledJob,
+)
 from twisted_store.cli.exits import (
     CommandError,
     FileNotInStoreError,
@@ -154,9 +166,28 @@ class StoreClient:
         query |= {"scheme": scheme} if scheme is not None else {}
         return cast(DryRun, self._json(self.call("GET", "/explain", params=query)))
 
-    def cluster(self) -> Cluster:
+    def cluster(self, timeout: httpx.Timeout = TIMEOUT) -> Cluster:
         """The state of the whole."""
-        return cast(Cluster, self._json(self.call("GET", "/cluster")))
+        return cast(Cluster, self._json(self.call("GET", "/cluster", timeout=timeout)))
+
+    def change_job(self, name: JobName, changes: JobChanges) -> ThrottledJob:
+        """Ask a job for changes; returns it as it is then."""
+        answer = self.call("POST", f"/jobs/{name}", json=changes)
+        return cast(ThrottledJob, self._json(answer))
+
+    def drain(self, node_id: str, *, draining: bool) -> Node:
+        """Begin to move chunks away from a node, or end that; returns the node."""
+        wanted = {"draining": draining}
+        return cast(Node, self._json(self.call("POST", f"/nodes/{node_id}/drain", json=wanted)))
+
+    def forget(self, node_id: str, gone: bool) -> None:
+        """Take a node off the list; ``gone``: it will not come back."""
+        self.call("DELETE", f"/nodes/{node_id}", params={"gone": "true"} if gone else None)
+
+    def safe_to_stop(self, node_id: str) -> SafeToStop:
+        """Whether a node can be stopped."""
+        answer = self.call("GET", f"/nodes/{node_id}/safe-to-stop", accept=412)
+        return cast(SafeToStop, self._json(answer))
 
     def readiness(self) -> Readiness:
         """Whether the api can take files now."""

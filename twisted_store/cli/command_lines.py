@@ -9,6 +9,9 @@ API = "api"
 
 API_PORT = 8080
 
+DEMO_NODES = 8
+"""One more than the widest scheme that is chosen by itself needs: a lost one can be replaced."""
+
 
 def node_name(number: int) -> str:
     """Name of the process of the ``number``-th node, counted from 1."""
@@ -32,7 +35,7 @@ def node_command(
     return _role("storenode", node_name(number), port, data, ["--api", api_url, *options])
 
 
-def procfile(nodes: int = 7, data: str = "./data", port: int = API_PORT) -> Iterator[str]:
+def procfile(nodes: int = DEMO_NODES, data: str = "./data", port: int = API_PORT) -> Iterator[str]:
     """Lines for honcho or foreman that run an api and its nodes."""
     yield f"{API}: {shlex.join(api_command(port, data))}"
     for number in range(1, nodes + 1):

@@ -9,19 +9,30 @@ from pathlib import Path
 
 import click
 
-from twisted_store.cli.command_lines import API_PORT, node_command, node_port
+from twisted_store.cli.command_lines import API_PORT, DEMO_NODES, node_command, node_port
 from twisted_store.cli.exits import CommandError
 from twisted_store.cli.local_cluster import LocalCluster, LocalClusterError
-from twisted_store.cli.role_process import twistd_script
+from twisted_store.cli.role_process import script_path
 from twisted_store.cli.stop_signals import StopRequested, StopSignals
 from twisted_store.core.striping import DATA_CHUNKS
 
 LOOK_SECONDS = 0.2
 
+LOST_AFTER_SECONDS = 15
+API_OPTIONS = ("--suspect-after", "5", "--lost-after", str(LOST_AFTER_SECONDS))
+"""A demo is watched: what a dead node held is made anew within a minute."""
+
+LOST_WITHIN_SECONDS = LOST_AFTER_SECONDS + 5
+"""By then the api has found out that a node is lost, and begun."""
+
 
 @click.command()
 @click.option(
-    "--nodes", type=click.IntRange(1), default=7, show_default=True, help="How many nodes to run."
+    "--nodes",
+    type=click.IntRange(1),
+    default=DEMO_NODES,
+    show_default=True,
+    help="How many nodes to run.",
 )
 @click.option(
     "--data",
@@ -41,7 +52,9 @@ def demo(nodes: int, data: Path, port: int) -> None:
     """Run a store on this machine, an api and its nodes, until Ctrl-C."""
     _refuse_taken_ports([port, *(node_port(number, port) for number in range(1, nodes + 1))])
     with StopSignals() as signals:
-        cluster = LocalCluster(data, nodes, port=port, on_wait=signals.check)
+        cluster = LocalCluster(
+            data, nodes, port=port, api_options=API_OPTIONS, on_wait=signals.check
+        )
         click.echo(f"Starting an api and {nodes} nodes in {data}.")
         try:
             cluster.start()
@@ -89,9 +102,23 @@ def _welcome(cluster: LocalCluster, nodes: int, port: int) -> str:
         f"  curl {url}/files/FILE",
         f"Let node {next_node} join, in another terminal:",
         f"  {_command_line(join)}",
+        *_healing(cluster, nodes),
         f"What the processes print is in {cluster.directory}/logs. Stop all with Ctrl-C.",
     ]
     return "\n".join(lines)
+
+
+def _healing(cluster: LocalCluster, nodes: int) -> list[str]:
+    """How to see a node replaced, where there is one to replace it."""
+    if nodes < DEMO_NODES:
+        return []
+    watch = ["twisted-store", "repair", "--watch", "--url", cluster.api_url]
+    return [
+        f"Kill a node, and when it counts as lost, after {LOST_AFTER_SECONDS} s, watch the others"
+        " make its chunks anew:",
+        f"  kill {cluster.pid(cluster.names[-1])}; sleep {LOST_WITHIN_SECONDS};"
+        f" {_command_line(watch)}",
+    ]
 
 
 def _watch(cluster: LocalCluster, signals: StopSignals) -> None:
@@ -112,6 +139,7 @@ def _watch(cluster: LocalCluster, signals: StopSignals) -> None:
 
 
 def _command_line(command: Sequence[str]) -> str:
-    """The command as it works in a shell, where our ``twistd`` may not be the one on the path."""
-    script = twistd_script()
-    return shlex.join(["twistd" if shutil.which("twistd") == script else script, *command[1:]])
+    """The command as it works in a shell, where our script may not be the one on the path."""
+    name, *words = command
+    script = script_path(name)
+    return shlex.join([name if shutil.which(name) == script else script, *words])

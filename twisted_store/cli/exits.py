@@ -70,6 +70,7 @@ class UnreachableError(StoreUnavailableError):
 
 _OF_HTTP_STATUS = {
     404: FileNotInStoreError,
+    409: StoreUnavailableError,
     412: FileChangedError,
     502: StoreUnavailableError,
     503: StoreUnavailableError,

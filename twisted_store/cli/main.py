@@ -8,12 +8,18 @@ import click
 import twisted_store
 from twisted_store.cli.check import check
 from twisted_store.cli.demo import demo
+from twisted_store.cli.drain import drain
 from twisted_store.cli.exits import explain_statuses
 from twisted_store.cli.explain import explain
+from twisted_store.cli.forget import forget
 from twisted_store.cli.get import get
 from twisted_store.cli.ls import ls
+from twisted_store.cli.nodes import nodes
 from twisted_store.cli.put import put
+from twisted_store.cli.rebalance import rebalance
+from twisted_store.cli.repair import repair
 from twisted_store.cli.rm import rm
+from twisted_store.cli.safe_to_stop import safe_to_stop
 from twisted_store.cli.stat import stat
 from twisted_store.cli.status import status
 
@@ -24,7 +30,10 @@ def cli() -> None:
     """Store files in a twisted_store, and look after it."""
 
 
-for command in (put, get, ls, stat, explain, rm, status, demo, check):
+FILES = (put, get, ls, stat, explain, rm)
+CLUSTER = (status, nodes, repair, rebalance, drain, forget, safe_to_stop, demo, check)
+
+for command in (*FILES, *CLUSTER):
     cli.add_command(command)
 
 

@@ -42,15 +42,39 @@ def shown(name: str) -> str:
 @contextmanager
 def progress(label: str, length: int | None, *, quiet: bool) -> Iterator[Callable[[int], None]]:
     """Yield a function that takes the steps done; on a terminal they are shown, on stderr."""
-    label = shown(label)
     bar = click.progressbar(
         length=length or 0,
-        label=label
-        if len(label) <= LABEL_CHARACTERS_MAX
-        else f"…{label[1 - LABEL_CHARACTERS_MAX :]}",
-        hidden=quiet or length is None or not sys.stderr.isatty(),
+        label=_short(shown(label)),
+        hidden=_hidden(quiet=quiet or length is None),
         file=sys.stderr,
         update_min_steps=max((length or 0) // 200, 1),
     )
     with bar:
         yield bar.update
+
+
+@contextmanager
+def growing_progress(label: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """The same for what may grow: the function takes the steps done, and those that are left."""
+    bar = click.progressbar(
+        length=1, label=label, hidden=_hidden(quiet=quiet), file=sys.stderr, update_min_steps=0
+    )
+
+    def show(done: int, left: int) -> None:
+        bar.length = max(bar.pos + done + left, 1)
+        bar.finished = False
+        bar.update(done)
+
+    with bar:
+        yield show
+
+
+def _short(label: str) -> str:
+    """The end of a label that is too long."""
+    fits = len(label) <= LABEL_CHARACTERS_MAX
+    return label if fits else f"…{label[1 - LABEL_CHARACTERS_MAX :]}"
+
+
+def _hidden(*, quiet: bool) -> bool:
+    """Whether no bar is to be drawn."""
+    return quiet or not sys.stderr.isatty()

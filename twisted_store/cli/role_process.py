@@ -17,10 +17,10 @@ TAIL_BYTES = 8192
 _ANNOUNCED = re.compile(rb"listening on (http://[^\s,]+)[\s,]")
 
 
-def twistd_script() -> str:
-    """Path of the ``twistd`` that belongs to this interpreter."""
-    beside = Path(sys.executable).with_name("twistd")
-    return str(beside) if beside.exists() else shutil.which("twistd") or "twistd"
+def script_path(name: str) -> str:
+    """Path of the script, as ``twistd`` is one, that belongs to this interpreter."""
+    beside = Path(sys.executable).with_name(name)
+    return str(beside) if beside.exists() else shutil.which(name) or name
 
 
 class RoleProcess:
@@ -35,7 +35,7 @@ class RoleProcess:
             self._log_start = log.tell()
             # In a session of its own, so that Ctrl-C reaches only the parent, which stops it.
             self._process = subprocess.Popen(
-                [twistd_script(), *command[1:]],
+                [script_path(command[0]), *command[1:]],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

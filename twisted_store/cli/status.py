@@ -4,14 +4,13 @@ from collections.abc import Iterator
 
 import click
 
-from twisted_store.cli.answers import Cluster, Node, Readiness
+from twisted_store.cli.answers import Cluster, JobName, Readiness
 from twisted_store.cli.client import StoreClient
 from twisted_store.cli.exits import ExitStatus
+from twisted_store.cli.jobs import count_files, is_quiet, job_lines, throttled_job
+from twisted_store.cli.nodes import node_table
 from twisted_store.cli.options import json_option, quiet_option, say, url_option
-from twisted_store.cli.tables import table
 from twisted_store.core.sizes import format_size
-
-_COLUMNS = ("node", "url", "zone", "used", "capacity", "fill", "state")
 
 
 @click.command()
@@ -21,7 +20,7 @@ _COLUMNS = ("node", "url", "zone", "used", "capacity", "fill", "state")
 @click.pass_context
 def status(context: click.Context, url: str, as_json: bool, quiet: bool) -> None:
     """
-    Show the nodes, how full they are, and whether the store can take files.
+    Show the nodes, the jobs under way, and whether the store can take files.
 
     Exit status 5 when it cannot.
     """
@@ -44,7 +43,8 @@ def _description(cluster: Cluster, readiness: Readiness) -> str:
         "spread: unknown" if spread is None else f"spread: {spread:.2%}",
         "ready" if readiness["ready"] else "NOT READY",
         *(f"  {reason['code']}: {reason['message']}" for reason in readiness["reasons"]),
-        table(_COLUMNS, map(_row, cluster["nodes"])),
+        *_jobs(cluster),
+        node_table(cluster["nodes"]),
     ]
     return "\n".join(lines)
 
@@ -52,18 +52,18 @@ def _description(cluster: Cluster, readiness: Readiness) -> str:
 def _losses(objects: dict[str, int]) -> Iterator[str]:
     """How many files survive what, the most endangered first."""
     for losses, count in sorted(objects.items(), key=lambda item: int(item[0])):
-        what = {"0": "no loss", "1": "any 1 node"}.get(losses, f"any {losses} nodes")
-        yield f"  {count} file survives {what}" if count == 1 else f"  {count} files survive {what}"
+        survive = "survives" if count == 1 else "survive"
+        what = {
+            "-1": "CANNOT BE READ",
+            "0": f"{survive} no loss",
+            "1": f"{survive} any 1 node",
+        }.get(losses, f"{survive} any {losses} nodes")
+        yield f"  {count_files(count)} {what}"
 
 
-def _row(node: Node) -> tuple[str, ...]:
-    reason = f" ({node['reason']})" if node["reason"] else ""
-    return (
-        node["node_id"],
-        node["url"],
-        node["zone"],
-        format_size(node["used_bytes"]),
-        format_size(node["capacity_bytes"]),
-        f"{node['fill']:.1%}",
-        f"{node['membership']}{reason}",
-    )
+def _jobs(cluster: Cluster) -> Iterator[str]:
+    """What is under way, and what should be."""
+    names: tuple[JobName, ...] = ("repair", "rebalance")
+    for name in names:
+        if not is_quiet(cluster["jobs"][name]):
+            yield from job_lines(name, throttled_job(cluster, name))

@@ -1,7 +1,7 @@
 """The api tells nodes which chunks are confirmed and which are dead."""
 
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
@@ -67,7 +67,14 @@ class Addresses(Protocol):
     """Which nodes can be spoken to now."""
 
     def reachable(self, node_id: NodeId) -> Peer | None:
-        """Where the node listens if it is up."""
+        """Where the node listens if an answer can be expected."""
+
+    def is_gone(self, node_id: NodeId) -> bool:
+        """Whether nobody waits for the node."""
+
+
+Absent = Callable[[NodeId, ChunkId], None]
+"""Told of a chunk that a node should hold and does not."""
 
 
 class MarkDelivery:
@@ -77,16 +84,19 @@ class MarkDelivery:
     The chunks of a version are declared dead only after nodes of its successor have confirmed
     theirs, which they do once these are synced, all of them or as many as survive the loss of one
     node: so nothing old is reclaimed before its replacement is safe (promise P2), and nodes that
-    are away do not keep it for ever. A dead version leaves the outbox when all its nodes know. The
-    confirm of a new object is sent once: a node that missed it asks. ``refusals`` has, by node,
-    what those say that have seen a later catalog than this one.
+    are away do not keep it for ever. A dead version leaves the outbox when all its nodes know but
+    those that are gone. The confirm of a new object is sent once: a node that missed it asks.
+    ``refusals`` has, by node, what those say that have seen a later catalog than this one.
     """
 
-    def __init__(self, outbox: Outbox, nodes: MarkTaker, addresses: Addresses) -> None:
+    def __init__(
+        self, outbox: Outbox, nodes: MarkTaker, addresses: Addresses, absent: Absent
+    ) -> None:
         self.refusals: dict[NodeId, str] = {}
         self._outbox = outbox
         self._nodes = nodes
         self._addresses = addresses
+        self._absent = absent
         self._confirms: deque[tuple[int, Version]] = deque()
         self._cursor = 0
 
@@ -107,7 +117,7 @@ class MarkDelivery:
         gone = await self._gone(version for version in successors if not heard(version))
         ready = [row for row in dead if _may_die(row, heard, gone)]
         heard = await self._tell(confirm=[], dead=[row.version for row in ready])
-        done = [row.sequence for row in ready if heard(row.version)]
+        done = [row.sequence for row in ready if heard.or_gone(row.version, self._addresses)]
         if done:
             await self._outbox.dead_done(done)
         return ROUND_SECONDS if new or done else IDLE_SECONDS
@@ -168,6 +178,7 @@ class MarkDelivery:
                 node_id=node_id,
                 chunk_id=str(chunk_id),
             )
+            self._absent(node_id, chunk_id)
         return node_id, missing
 
 
@@ -180,6 +191,13 @@ class _Heard:
     def __call__(self, version: Version) -> bool:
         """Whether all were and did."""
         return self._found(version) == version.placement
+
+    def or_gone(self, version: Version, addresses: Addresses) -> bool:
+        """Whether all were and did but those that nobody waits for."""
+        return all(
+            was == found or (was is not None and addresses.is_gone(was))
+            for was, found in zip(version.placement, self._found(version), strict=True)
+        )
 
     def is_safe(self, version: Version) -> bool:
         """Whether all did, or so many that it survives the loss of one of them."""

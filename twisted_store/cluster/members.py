@@ -1,27 +1,29 @@
 """The api's table of nodes: who is there, what may be given to whom, and why not."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from twisted_store.cluster.heartbeat import NodeReport
+from twisted_store.cluster.member import Member, MemberStatus
 from twisted_store.core.fills import NodeFill, NodeFills
-from twisted_store.core.ids import ClusterId, NodeId
-from twisted_store.core.membership import Membership, NodeHealth, ObservedTime, Verdict, verdict
+from twisted_store.core.ids import NodeId
+from twisted_store.core.membership import (
+    Membership,
+    NodeHealth,
+    ObservedTime,
+    Verdict,
+    many_fail,
+    verdict,
+)
+from twisted_store.core.moves import Standing
 from twisted_store.core.peer import Peer
 from twisted_store.core.placement import Decision, Placer
-from twisted_store.core.scheme import Scheme, SchemeChoice, target_scheme
-from twisted_store.errors import (
-    DuplicateNodeError,
-    ForeignClusterError,
-    NodeFailedError,
-    NoSpaceError,
-    StoreError,
-)
+from twisted_store.core.scheme import AUTO, Scheme, SchemeChoice, target_scheme
+from twisted_store.errors import NodeFailedError, NodeNotFoundError, NoSpaceError, StoreError
 
 TICK_SECONDS = 1.0
 """How often verdicts are looked over."""
@@ -36,98 +38,59 @@ class Prober(Protocol):
         """Raise a `StoreError` unless the node can."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """
-    One node as the api knows it.
-
-    ``instance`` is that of its running process, empty until it was heard of in this life of the
-    api. ``reported_bytes`` is what it said it uses, ``stored_bytes`` what it was given since, and
-    ``assigned_bytes`` what is on its way.
-    """
-
-    peer: Peer
-    zone: str
-    capacity_bytes: int
-    instance: str = ""
-    version: str = ""
-    reported_bytes: int = 0
-    stored_bytes: int = 0
-    assigned_bytes: int = 0
-    health: NodeHealth = NodeHealth()
-
-    @property
-    def used_bytes(self) -> int:
-        """What counts as used when a chunk is placed."""
-        return self.reported_bytes + self.stored_bytes + self.assigned_bytes
-
-
-@dataclass(frozen=True, slots=True)
-class MemberStatus:
-    """A member and the verdict on it; ``silent_seconds`` is None before its first heartbeat."""
-
-    member: Member
-    verdict: Verdict
-    silent_seconds: float | None
+Remember = Callable[[Member], Awaitable[None]]
+"""Makes a node that is new or has changed durable."""
 
 
 class Members:
     """
     Nodes by id.
 
-    ``remember`` makes a node that is new or has changed durable. A node is trusted after a probe,
-    so one that cannot be reached at the URL it gives is told so and gets no chunks.
+    A node is trusted after a probe, so one that cannot be reached at the URL it gives is told so
+    and gets no chunks.
     """
 
     def __init__(
         self,
-        cluster_id: ClusterId,
         known: Sequence[Member],
         prober: Prober,
-        remember: Callable[[Member], Awaitable[None]],
+        remember: Remember,
         monotonic: Callable[[], float],
         random: Random,
         suspect_after_seconds: float,
     ) -> None:
         self.fills = NodeFills()
-        self._cluster_id = cluster_id
         self._members = {member.peer.node_id: member for member in known}
         self._prober = prober
         self._remember = remember
-        self._remembered = {member.peer.node_id: _identity(member) for member in known}
+        self._remembered = {member.peer.node_id: member.durable for member in known}
         self._monotonic = monotonic
         self._observed = ObservedTime(TICK_SECONDS, monotonic())
         self._placer = Placer(random)
-        self._suspect_after_seconds = suspect_after_seconds
+        self.suspect_after_seconds = suspect_after_seconds
         self._probing: set[NodeId] = set()
         for member in known:
             self._refresh(member)
 
-    async def heard(self, report: NodeReport) -> Verdict:
-        """
-        Take a heartbeat and give the verdict; a doubt about the node is settled by a probe first.
-
-        Raises `ForeignClusterError` and `DuplicateNodeError` for a node that must not run.
-        """
-        if report.cluster_id not in (None, self._cluster_id):
-            raise ForeignClusterError(
-                f"This node's data belongs to cluster {report.cluster_id}, the api is that of "
-                f"cluster {self._cluster_id}. Give the node another --api or another --data."
-            )
-        await self._check_single(report)
-        known = self._members.get(report.node_id)
-        member = self._updated(known, report)
-        self._put(member)
-        if self._remembered.get(report.node_id) != _identity(member):
-            await self._remember(member)
-            self._remembered[report.node_id] = _identity(member)
-        if member.health.doubt:
-            await self._probe(report.node_id)
-        return self._verdict(self._members[report.node_id])
+    @property
+    def now_seconds(self) -> float:
+        """The observed time."""
+        return self._observed.seconds
 
     def target(self, choice: SchemeChoice) -> Scheme:
-        """What the choice comes to with the nodes that are known."""
-        return target_scheme(choice, len(self._members))
+        """What the choice comes to with the nodes that there are, lost and draining ones apart."""
+        staying = (not (each.lost or each.draining) for each in self._members.values())
+        return target_scheme(choice, sum(staying))
+
+    def standing(self) -> Standing:
+        """What repair goes by."""
+        members = self._members.items()
+        return Standing(
+            present=frozenset(node_id for node_id, member in members if not member.lost),
+            draining=frozenset(node_id for node_id, member in members if member.draining),
+            takers=self.takers(0),
+            goal=self.target(AUTO),
+        )
 
     def place(self, chunk_bytes: int, scheme: Scheme) -> Decision:
         """Nodes for the chunks of a new object; raises `TooFewNodesError`."""
@@ -144,41 +107,52 @@ class Members:
 
     def replacement(self, chunk_bytes: int, taken: Collection[NodeId]) -> NodeId:
         """A node for one chunk besides those ``taken``; raises `TooFewNodesError`."""
-        return self._placer.replacement(self.fills, chunk_bytes, taken)
+        known = [node_id for node_id in taken if node_id in self._members]
+        return self._placer.replacement(self.fills, chunk_bytes, known)
 
     def assign(self, node_id: NodeId, size_bytes: int) -> None:
         """So many bytes are on their way to the node; negative when they no longer are."""
-        member = self._members[node_id]
-        self._put(replace(member, assigned_bytes=member.assigned_bytes + size_bytes))
+        member = self._members.get(node_id)
+        if member is not None:
+            self.put(replace(member, assigned_bytes=member.assigned_bytes + size_bytes))
 
     def stored(self, node_id: NodeId, size_bytes: int) -> None:
         """The node stored so many bytes since its last heartbeat."""
-        member = self._members[node_id]
-        self._put(replace(member, stored_bytes=member.stored_bytes + size_bytes))
+        member = self._members.get(node_id)
+        if member is not None:
+            self.put(replace(member, stored_bytes=member.stored_bytes + size_bytes))
 
     def failed(self, node_id: NodeId, failure: StoreError) -> None:
         """The node failed on the data path: no chunks for it until a probe finds it well."""
-        member = self._members[node_id]
-        if isinstance(failure, NoSpaceError):
-            self._put(replace(member, reported_bytes=member.capacity_bytes, stored_bytes=0))
+        member = self._members.get(node_id)
+        if member is None:
             return
-        self._put(replace(member, health=member.health.failed(failure.message)))
+        if isinstance(failure, NoSpaceError):
+            self.put(replace(member, reported_bytes=member.capacity_bytes, stored_bytes=0))
+            return
+        health = member.health.failed(failure.message, self.now_seconds)
+        self.put(replace(member, health=health))
         if not member.health.doubt:
             log.warn("node {node_id} is suspect: {reason}", node_id=node_id, reason=failure.message)
-        Deferred.fromCoroutine(self._probe(node_id))
+        Deferred.fromCoroutine(self.probe(node_id))
 
     def slow(self, node_id: NodeId) -> None:
         """The node kept a reader waiting: others are read first until it has answered a probe."""
-        member = self._members[node_id]
-        self._put(replace(member, health=member.health.stalled()))
-        Deferred.fromCoroutine(self._probe(node_id))
+        member = self._members.get(node_id)
+        if member is not None:
+            self.put(replace(member, health=member.health.stalled()))
+            Deferred.fromCoroutine(self.probe(node_id))
 
     def prompt(self, node_id: NodeId) -> bool:
         """Whether an answer of the node can be expected soon."""
         member = self._members.get(node_id)
         return member is not None and member.health.prompt(
-            self._observed.seconds, self._suspect_after_seconds
+            self.now_seconds, self.suspect_after_seconds
         )
+
+    def get(self, node_id: NodeId) -> Member | None:
+        """The node, None when it is not known."""
+        return self._members.get(node_id)
 
     def peer(self, node_id: NodeId) -> Peer:
         """Where to reach the node; raises `NodeFailedError` for one that never was heard of."""
@@ -188,104 +162,125 @@ class Members:
         return member.peer
 
     def reachable(self, node_id: NodeId) -> Peer | None:
-        """Where to reach the node if it is up."""
-        fill = self.fills.get(node_id)
-        return self.peer(node_id) if fill is not None and fill.usable else None
+        """Where to reach the node if it is up, or back and being compared with the catalog."""
+        member = self._members.get(node_id)
+        if member is None or self.objection(member):
+            return None
+        return member.peer
+
+    def is_gone(self, node_id: NodeId) -> bool:
+        """
+        Whether nobody waits for the node: all that it holds will be compared when it comes back.
+
+        Not while that goes on: what was compared already is not looked at again.
+        """
+        member = self._members.get(node_id)
+        if member is None:
+            return True
+        return self.verdict(member).membership is Membership.LOST and not member.merging
 
     def status(self) -> list[MemberStatus]:
         """All nodes, by id."""
         return [self._status(self._members[node_id]) for node_id in sorted(self._members)]
 
-    async def tick(self) -> float:
-        """Look over all verdicts, as time has passed; gives the seconds until the next time."""
-        self._observed.tick(self._monotonic())
-        for member in self._members.values():
-            self._refresh(member)
-        return TICK_SECONDS
+    def status_of(self, node_id: NodeId) -> MemberStatus:
+        """One node; raises `NodeNotFoundError`."""
+        if node_id not in self._members:
+            raise NodeNotFoundError(f"There is no node {node_id}.")
+        return self._status(self._members[node_id])
 
-    async def _check_single(self, report: NodeReport) -> None:
-        known = self._members.get(report.node_id)
-        if known is None or known.instance in ("", report.instance) or known.peer.url == report.url:
+    def verdict(self, member: Member) -> Verdict:
+        """What is thought of a node now."""
+        return verdict(member.health, self.now_seconds, self.suspect_after_seconds, member.lost)
+
+    def objection(self, member: Member) -> str:
+        """Why no answer can be expected of a node, or none that is worth it; empty if it can."""
+        return member.health.objection(self.now_seconds, self.suspect_after_seconds)
+
+    def put(self, member: Member) -> None:
+        """Take a new node, or what is new of a known one."""
+        self._members[member.peer.node_id] = member
+        self._refresh(member)
+
+    async def save(self, member: Member) -> None:
+        """
+        The same, and make durable what is worth it.
+
+        When that fails the node is neither lost nor drained more than it was before.
+        """
+        node_id = member.peer.node_id
+        before = self._members.get(node_id)
+        self.put(member)
+        if self._remembered.get(node_id) == member.durable:
             return
         try:
-            answer = await self._prober.probe(known.peer)
+            await self._remember(member)
         except StoreError:
-            return
-        if answer.get("instance") == known.instance:
-            raise DuplicateNodeError(
-                f"Node {report.node_id} runs at {known.peer.url} already. Two processes cannot "
-                "share a node's data, nor copies of it: start this one with an empty --data."
-            )
+            now = self._members.get(node_id)
+            if before is not None and now is not None:
+                self.put(replace(now, lost=before.lost, draining=before.draining))
+            raise
+        self._remembered[node_id] = member.durable
 
-    def _updated(self, known: Member | None, report: NodeReport) -> Member:
-        health = NodeHealth()
-        if known is not None and known.peer.url == report.url:
-            health = known.health
-        health = health.heard(
-            self._observed.seconds,
-            self._suspect_after_seconds,
-            oldest_disk_call_seconds=report.oldest_disk_call_seconds,
-            read_only=not report.last_sync_ok,
-        )
-        return Member(
-            peer=Peer(report.node_id, report.url),
-            zone=report.zone,
-            capacity_bytes=report.capacity_bytes,
-            instance=report.instance,
-            version=report.version,
-            reported_bytes=report.used_bytes,
-            assigned_bytes=0 if known is None else known.assigned_bytes,
-            health=health,
-        )
+    def remove(self, node_id: NodeId) -> None:
+        """Forget a node."""
+        self._members.pop(node_id, None)
+        self._remembered.pop(node_id, None)
+        self.fills.remove(node_id)
 
-    async def _probe(self, node_id: NodeId) -> None:
+    async def probe(self, node_id: NodeId) -> None:
+        """Ask a node whether it can serve, unless it is being asked."""
         if node_id in self._probing:
             return
         self._probing.add(node_id)
         peer = self._members[node_id].peer
+        failure: StoreError | None = None
         try:
             answer = await self._prober.probe(peer)
             if answer.get("node_id") != node_id:
                 raise NodeFailedError(f"Another node answers at {peer.url}.")
-        except StoreError as failure:
-            health = self._members[node_id].health.failed(failure.message)
-        else:
-            health = self._members[node_id].health.probed()
+        except StoreError as error:
+            failure = error
         finally:
             self._probing.discard(node_id)
-        self._put(replace(self._members[node_id], health=health))
+        member = self._members.get(node_id)
+        if member is not None:
+            self.put(replace(member, health=self._after_probe(member.health, failure)))
 
-    def _put(self, member: Member) -> None:
-        self._members[member.peer.node_id] = member
-        self._refresh(member)
+    def tick(self) -> None:
+        """Look over all verdicts, as time has passed."""
+        self._observed.tick(self._monotonic())
+        for member in self._members.values():
+            self._refresh(member)
+
+    def _after_probe(self, health: NodeHealth, failure: StoreError | None) -> NodeHealth:
+        if failure is not None:
+            return health.failed(failure.message, self.now_seconds)
+        others = [member.health for member in self._members.values()]
+        return health.probed(self.now_seconds, many_fail(others, self.now_seconds))
 
     def _refresh(self, member: Member) -> None:
-        found = self._verdict(member)
+        found = self.verdict(member)
+        reason = found.reason and f"{found.membership.value}: {found.reason}"
+        if not reason and member.draining:
+            reason = "it is being drained"
         self.fills.put(
             NodeFill(
                 node_id=member.peer.node_id,
                 zone=member.zone,
                 capacity_bytes=member.capacity_bytes,
                 used_bytes=member.used_bytes,
-                usable=found.membership is Membership.UP,
-                reason=found.reason and f"{found.membership.value}: {found.reason}",
+                usable=found.membership is Membership.UP and not member.draining,
+                reason=reason,
             )
         )
 
     def _status(self, member: Member) -> MemberStatus:
         heard = member.health.heard_seconds
-        silent_seconds = None if heard is None else self._observed.seconds - heard
-        return MemberStatus(member, self._verdict(member), silent_seconds)
-
-    def _verdict(self, member: Member) -> Verdict:
-        return verdict(member.health, self._observed.seconds, self._suspect_after_seconds)
+        silent_seconds = None if heard is None else self.now_seconds - heard
+        return MemberStatus(member, self.verdict(member), silent_seconds)
 
 
 def _share(chunk_bytes: int, scheme: Scheme) -> int:
     """What a node is given of an object with chunks of that size."""
     return chunk_bytes * scheme.width // scheme.nodes
-
-
-def _identity(member: Member) -> tuple[str, str]:
-    """What of a node is worth a write when it changes."""
-    return member.peer.url, member.zone

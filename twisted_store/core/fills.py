@@ -81,6 +81,11 @@ class NodeFills(Mapping[NodeId, NodeFill]):
         if before is None or (before.usable, before.zone) != (fill.usable, fill.zone):
             self.generation += 1
 
+    def remove(self, node_id: NodeId) -> None:
+        """Forget a node."""
+        if self._by_id.pop(node_id, None) is not None:
+            self.generation += 1
+
     def assign(self, node_id: NodeId, size_bytes: int) -> None:
         """Count bytes as used before the node's next heartbeat says so; a negative size returns."""
         self._by_id[node_id] = self._by_id[node_id].grown(size_bytes)

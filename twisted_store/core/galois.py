@@ -66,6 +66,19 @@ def inverted(matrix: Matrix) -> Matrix | None:
     return tuple(tuple(row[size:]) for row in rows)
 
 
+def product(left: Matrix, right: Matrix) -> Matrix:
+    """The matrix product; ``left`` has as many columns as ``right`` has rows."""
+    columns = tuple(zip(*right, strict=True))
+    return tuple(tuple(_dot(row, column) for column in columns) for row in left)
+
+
+def _dot(row: Sequence[int], column: Sequence[int]) -> int:
+    total = 0
+    for a, b in zip(row, column, strict=True):
+        total ^= multiply(a, b)
+    return total
+
+
 def _eliminate(rows: list[list[int]], columns: int) -> int:
     """Bring the first ``columns`` to reduced echelon form, in place; the number of pivots."""
     pivots = 0

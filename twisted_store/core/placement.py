@@ -21,9 +21,8 @@ from random import Random
 
 from twisted_store.core.evenness import WIDTH, optimum
 from twisted_store.core.fills import NodeFill, NodeFills
-from twisted_store.core.ids import NodeId, Placement
+from twisted_store.core.ids import NodeId
 from twisted_store.core.reasons import Reason, Reasons
-from twisted_store.core.scheme import Scheme
 from twisted_store.core.striping import DATA_CHUNKS
 from twisted_store.errors import TooFewNodesError
 
@@ -229,17 +228,6 @@ class Placer:
             return level - grace, self._random.random()
 
         return sorted(fits, key=rank)
-
-
-def placement_of(scheme: Scheme, nodes: tuple[NodeId, ...]) -> Placement:
-    """
-    Where the chunks go when ``nodes`` were chosen, fewer than the scheme wants leaving holes.
-
-    A copy lies on the node after that of the chunk, so that no node has both.
-    """
-    if scheme is Scheme.COPIES:
-        return (*nodes, *nodes[1:], nodes[0])
-    return (*nodes, *[None] * (scheme.width - len(nodes)))
 
 
 def _least_filled(ranked: list[NodeFill], width: int, reasons: dict[NodeId, str]) -> list[NodeFill]:

@@ -40,6 +40,11 @@ class Reasons:
         more = tuple(changes)
         return replace(self, changes=self.changes + more) if more else self
 
+    def with_reason(self, reason: Reason) -> Self:
+        """The same with that reason for its node, in place of an older one."""
+        others = (each for each in self.considered if each.node_id != reason.node_id)
+        return replace(self, considered=(*others, reason))
+
     @cached_property
     def encoded(self) -> str:
         """JSON: a list of [node, fill, reason], and a list of changes."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
 
-from twisted_store.core.galois import Matrix, inverted, rank
+from twisted_store.core.galois import Matrix, inverted, product, rank
 from twisted_store.core.ids import Placement
 from twisted_store.core.scheme import IDENTITY, Scheme
 from twisted_store.core.striping import DATA_CHUNKS
@@ -62,6 +62,44 @@ def read_plan(scheme: Scheme, wanted: tuple[int, ...], usable: tuple[int, ...]) 
     matrix = inverted(tuple(generator[index] for index in sources))
     assert matrix is not None, "independent rows"
     return ReadPlan(direct, tuple(missing), sources, tuple(matrix[data] for data in missing))
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildPlan:
+    """
+    Which chunks to read to make others anew: those are ``matrix`` times the chunks ``sources``.
+
+    A row of the matrix for each chunk that is made, in the order in which they were asked for.
+    """
+
+    sources: tuple[int, ...]
+    matrix: Matrix
+
+
+@lru_cache(_CACHED_MAX)
+def rebuild_plan(
+    scheme: Scheme, wanted: tuple[int, ...], usable: tuple[int, ...]
+) -> RebuildPlan | None:
+    """
+    How to make the chunks ``wanted`` from the chunks ``usable``, the better ones first.
+
+    From copies where there are some, else from `DATA_CHUNKS` chunks. None if they do not suffice.
+    """
+    generator = scheme.generator
+    alike = {generator[index]: index for index in reversed(usable)}
+    if all(generator[index] in alike for index in wanted):
+        sources = tuple(dict.fromkeys(alike[generator[index]] for index in wanted))
+        matrix = tuple(
+            tuple(int(generator[index] == generator[source]) for source in sources)
+            for index in wanted
+        )
+        return RebuildPlan(sources, matrix)
+    sources = _independent(generator, usable)
+    if len(sources) < DATA_CHUNKS:
+        return None
+    decoding = inverted(tuple(generator[index] for index in sources))
+    assert decoding is not None, "independent rows"
+    return RebuildPlan(sources, product(tuple(generator[index] for index in wanted), decoding))
 
 
 def losses_survived(scheme: Scheme, placement: Placement) -> int:

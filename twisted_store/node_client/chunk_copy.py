@@ -45,6 +45,11 @@ class ChunkCopy:
         self._exchange = Deferred.fromCoroutine(self._run(exchange))
         self.grant(0)
 
+    @property
+    def ended(self) -> bool:
+        """Whether the node has answered, so that further grants would be in vain."""
+        return self._exchange.called
+
     def grant(self, size_bytes: int) -> None:
         """Let the node copy so many bytes more, at most what is left; after the end nothing."""
         if self._exchange.called:

@@ -1,7 +1,7 @@
 """A whole cluster in one process: the daemons' own `build`, each on a host of its own."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -48,6 +48,9 @@ DISK_BYTES = 2**40
 DEAD_GRACE_SECONDS = 60.0
 """A tenth of the daemons' default: it costs hundreds of heartbeats to wait for that one."""
 
+SUSPECT_AFTER_SECONDS = 15.0
+"""After so long without a heartbeat a node takes no chunks."""
+
 JOIN_SECONDS = 10.0
 """In so much simulated time a cluster that was started is ready."""
 
@@ -71,10 +74,17 @@ def fresh_disk(role: str) -> Disk:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What the roles are started with; ``disk`` gives each its own, once, by its name."""
+    """
+    What the roles are started with; ``disk`` gives each its own, once, by its name.
+
+    ``zones`` are those that an operator named, by the names of nodes; others are alone in theirs.
+    """
 
     durability: Durability = STRICT
     rules: SchemeRules = SchemeRules()
+    zones: Mapping[str, str] = field(default_factory=dict)
+    lost_after_seconds: float = 1800.0
+    move_rate_bytes: int | None = None
     provisional_age_seconds: float = 60.0
     dead_grace_seconds: float = DEAD_GRACE_SECONDS
     scrub_rate_bytes: int = 4 * 2**20
@@ -155,7 +165,9 @@ class SimulatedCluster:
             secret=None,
             insecure=False,
             durability=self._setting.durability,
-            suspect_after_seconds=15.0,
+            suspect_after_seconds=SUSPECT_AFTER_SECONDS,
+            lost_after_seconds=self._setting.lost_after_seconds,
+            move_rate_bytes=self._setting.move_rate_bytes,
             node_timeout_seconds=NODE_TIMEOUT_SECONDS,
             client_timeout_seconds=60.0,
             upload_memory_bytes=256 * 2**20,
@@ -181,8 +193,8 @@ class SimulatedCluster:
             listen=(f"tcp:{NODE_PORT}",),
             api_url=self.url,
             advertise_url=None,
-            zone=name,
-            zone_named=False,
+            zone=self._setting.zones.get(name, name),
+            zone_named=name in self._setting.zones,
             capacity_bytes_max=None,
             reserve=Share(),
             secret=None,
@@ -195,6 +207,11 @@ class SimulatedCluster:
         host = self._network.host(f"127.0.0.{number + 2}")
         self._hosts[name] = host.name
         self._start(name, build_node(config, self._seams(host, self.disk(name))))
+
+    def node_name(self, url: str) -> str:
+        """The name of the node that listens there; empty for none."""
+        host = url.rpartition(":")[0].removeprefix("http://")
+        return next((name for name, known in self._hosts.items() if known == host), "")
 
     def disk(self, name: str) -> Disk:
         """The disk of a role, which stays when the role is stopped."""
