@@ -51,7 +51,8 @@ def store(data: Path, nodes: int, *options: str) -> Iterator[tuple[LocalCluster,
         with LocalCluster(
             directory, nodes, api_options=[*API_OPTIONS, *options], node_options=NODE_OPTIONS
         ) as cluster:
-            cluster.wait_ready()
+            if nodes:
+                cluster.wait_ready()
             yield cluster, directory
     finally:
         shutil.rmtree(directory)
@@ -125,8 +126,10 @@ def throttled(data: Path, lost_bytes: int) -> None:
         worst = max(abs(rate / RATE_BYTES - 1) for rate in rates)
         report("deviation of the rate over 10 s", worst, RATE_DEVIATION_MAX)
         with_repair, without = (median(latencies[paused]) for paused in (False, True))
-        print(f"  medians of a PUT and a GET of 1 MiB: {with_repair * 1000:.1f} ms with repair, ")
-        print(f"  {without * 1000:.1f} ms without, {len(latencies[True])} of them")
+        print(
+            f"  medians of a PUT and a GET of 1 MiB: {with_repair * 1000:.1f} ms with repair, "
+            f"{without * 1000:.1f} ms without, {len(latencies[True])} of them"
+        )
         report("latency with / without", with_repair / without, LATENCY_RATIO_MAX)
 
 
@@ -158,7 +161,7 @@ def foreground(connection: http.client.HTTPConnection, number: int) -> float:
 def rebalancing(data: Path, capacity_bytes: int) -> None:
     """Seven nodes are filled to two fifths, then an empty one joins."""
     files = int(capacity_bytes * FILL * 5 / (4 * MIB))
-    options = ["--capacity", str(capacity_bytes), "--reserve", "1GiB"]
+    options = [*NODE_OPTIONS, "--capacity", str(capacity_bytes), "--reserve", "1GiB"]
     with store(data, 0, "--move-rate", "none") as (cluster, _):
         for _ in range(WIDTH):
             cluster.add_node(options)
