@@ -256,7 +256,7 @@ def test_hours_of_a_cluster_in_which_nodes_come_and_go(full: bool) -> None:
     with patient(9, seed=5) as run:
         run.put_some(6, 500_000)
         away: list[str] = []
-        for hour in range(24 if full else 3):
+        for hour in range(24 if full else 2):
             victim = run.cluster.random.choice(sorted(set(run.cluster.services) - {API}))
             run.cluster.kill(victim)
             away.append(victim)

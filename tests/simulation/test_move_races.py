@@ -20,7 +20,7 @@ MOVES = ["repair", "drain", "upgrade"]
 MOVED_SECONDS = 1.5
 """In so much time a small file is moved, and its nodes were told."""
 
-SAMPLES = 6
+SAMPLES = 3
 """So many of the steps are tried in the suite, all of them in the full proof."""
 
 Strike = Callable[[Patient], object]
