@@ -14,7 +14,7 @@ from twisted_store.core.durability import Durability
 from twisted_store.core.encoding import Code, Part
 from twisted_store.core.galois import Combine
 from twisted_store.core.ids import ChunkId, NodeId, ObjectId, Placement
-from twisted_store.core.layout import closed_nodes, placement_of
+from twisted_store.core.layout import closed_nodes, holders, placement_of
 from twisted_store.core.reasons import Reasons
 from twisted_store.core.redundancy import losses_survived, losses_to_survive
 from twisted_store.core.scheme import Scheme, SchemeChoice, SchemeRules
@@ -184,9 +184,8 @@ class Transfer:
         self._shared.metrics.holes.inc()
 
     def _losses_to_survive(self) -> int:
-        holders = {node_id for node_id in self.placement if node_id is not None}
         others = self._shared.members.takers(self._chunk_bytes(0)) - self._failed
-        return losses_to_survive(self._scheme, len(holders | others))
+        return losses_to_survive(self._scheme, len(holders(self.placement) | others))
 
     def _chunk_bytes(self, index: int) -> int:
         return 0 if self._sizes is None else self._sizes[index].chunk_bytes

@@ -21,9 +21,6 @@ class Tasks(Generic[Key]):
     def __len__(self) -> int:
         return len(self._running)
 
-    def __contains__(self, key: Key) -> bool:
-        return key in self._running
-
     def start(self, key: Key, work: Callable[[], Awaitable[None]]) -> bool:
         """Begin with ``work`` unless there is some under that key, or all has been stopped."""
         if self._stopping or key in self._running:
