@@ -249,8 +249,12 @@ def test_a_suspended_api_suspects_no_node_when_it_goes_on(
 
 
 def test_a_node_at_the_address_of_a_lost_one_takes_no_chunks_for_it(tmp_path: Path) -> None:
-    """The api may not know yet who listens there now; what it acknowledges is where it says."""
-    with LocalCluster(tmp_path, 5, node_options=NODE_OPTIONS) as cluster:
+    """
+    The api may not know yet who listens there now; what it acknowledges is where it says.
+
+    Six nodes, so that each file wants all of them, and the five left do without the new one.
+    """
+    with LocalCluster(tmp_path, 6, node_options=NODE_OPTIONS) as cluster:
         cluster.wait_ready()
         cluster.kill("node1")
         url = cluster.url("node1")
