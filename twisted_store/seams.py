@@ -28,8 +28,8 @@ from twisted.web.error import SchemeNotSupported
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
-from twisted_store.catalog.database import DatabaseOpener, open_sqlite
 from twisted_store.coding.choice import Coder, best_coder
+from twisted_store.database import DatabaseOpener, open_sqlite
 from twisted_store.storage.calls import RunBlocking
 from twisted_store.storage.disk import Disk, OsDisk
 from twisted_store.streams import widen

@@ -13,9 +13,9 @@ from twisted.logger import capturedLogs, formatEvent
 
 from twisted_store.api.options import ApiConfig
 from twisted_store.api.service import ApiService, build
-from twisted_store.catalog.database import open_sqlite
 from twisted_store.coding.choice import best_coder
 from twisted_store.core.durability import STRICT
+from twisted_store.database import open_sqlite
 from twisted_store.seams import Seams
 from twisted_store.simulation.clock import SimulatedClock
 from twisted_store.simulation.network import SimulatedNetwork

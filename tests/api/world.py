@@ -34,6 +34,7 @@ from twisted_store.core.ids import NodeId, Placement
 from twisted_store.core.manifest import Manifest
 from twisted_store.core.reasons import NO_REASONS, Reasons
 from twisted_store.core.scheme import Scheme, SchemeRules
+from twisted_store.database import DatabaseOpener
 from twisted_store.seams import Seams
 from twisted_store.simulation.cluster import API, API_PORT, Setting, SimulatedCluster
 from twisted_store.simulation.network import SimulatedHost
@@ -78,7 +79,8 @@ class ApiCluster(SimulatedCluster):
         """As set."""
         host = self._network.host("127.0.0.1")
         self._hosts[API] = host.name
-        self._start(API, build_api(self._config, self._seams(host, self.disk(API))))
+        seams = self._seams(host, self.disk(API), self._setting.open_database)
+        self._start(API, build_api(self._config, seams))
 
     @property
     def api(self) -> ApiService:
@@ -160,13 +162,13 @@ class ApiCluster(SimulatedCluster):
         self.run(host.connect_endpoint("127.0.0.1", API_PORT).connect(client.factory))
         return client
 
-    def _seams(self, host: SimulatedHost, disk: Disk) -> Seams:
+    def _seams(self, host: SimulatedHost, disk: Disk, opener: DatabaseOpener) -> Seams:
         def run_blocking(call: Callable[[], T], /) -> "Deferred[T]":
             done = host.clock.run_blocking(call)
             gate = self._gates.get(host.name)
             return done if gate is None else _held(done, gate)
 
-        return replace(super()._seams(host, disk), run_blocking=run_blocking)
+        return replace(super()._seams(host, disk, opener), run_blocking=run_blocking)
 
 
 def _held(done: "Deferred[T]", gate: "Deferred[None]") -> "Deferred[T]":

@@ -15,8 +15,8 @@ from twisted.python.failure import Failure
 
 from twisted_store.catalog.catalog import Catalog, open_catalog
 from twisted_store.catalog.commits import RunBlocking
-from twisted_store.catalog.database import Cursor, Database, DatabaseOpener, open_sqlite
 from twisted_store.core.durability import STRICT, Durability
+from twisted_store.database import Cursor, Database, DatabaseOpener, open_sqlite
 
 T = TypeVar("T")
 

@@ -8,7 +8,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.catalog.objects import PLACEMENT, manifest_of
-from twisted_store.catalog.database import Database
 from twisted_store.catalog.entries import Page
 from twisted_store.catalog.listing import LIST_MAX, list_page
 from twisted_store.catalog.rows import ObjectRow
@@ -16,6 +15,7 @@ from twisted_store.catalog.schema import migrate
 from twisted_store.catalog.transaction import Transaction
 from twisted_store.core.conditions import NO_CONDITIONS
 from twisted_store.core.reasons import NO_REASONS
+from twisted_store.database import Database
 
 # Few letters, so that names share prefixes; UTF-8 orders the last two unlike UTF-16 does.
 LETTERS = "a/\x00.\x7f\u00e9\uffff\U0001f600"

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from twisted_store.catalog.database import pragma
 from twisted_store.catalog.schema import APPLICATION_ID, MIGRATIONS, migrate
+from twisted_store.database import pragma
 from twisted_store.errors import StartupError
 
 LATER = (*MIGRATIONS, ("ALTER TABLE nodes ADD COLUMN rack TEXT",))

@@ -20,6 +20,7 @@ from twisted_store.node_client.client import NodeClient
 from twisted_store.seams import Seams
 from twisted_store.simulation.clock import SimulatedClock
 from twisted_store.simulation.disk import MemoryDisk
+from twisted_store.simulation.memory_database import open_in_memory
 from twisted_store.simulation.network import SimulatedNetwork
 from twisted_store.simulation.wire import NetworkEvent
 from twisted_store.web.answers import answer_errors
@@ -172,7 +173,7 @@ class Simulation:
             agent_endpoints=machine,
             run_blocking=self.clock.run_blocking,
             disk=self.disk,
-            open_database=_no_database,
+            open_database=open_in_memory,
             coder=best_coder(),
             announce=self.announced.append,
             fatal=self.fatal.append,
@@ -198,7 +199,3 @@ def connect(simulation: Simulation) -> Connection:
     connection = Connection()
     simulation.run(connectProtocol(endpoint, connection))
     return connection
-
-
-def _no_database(*_: object, **__: object) -> Any:
-    raise AssertionError("a node has no database")

@@ -15,13 +15,13 @@ from twisted.python.failure import Failure
 from tests.powerloss.histories import restore
 from tests.powerloss.notes import VERSION_HEADER, Version
 from twisted_store.catalog.catalog import Catalog, open_catalog
-from twisted_store.catalog.database import open_sqlite
 from twisted_store.catalog.entries import Entry
 from twisted_store.core.checksums import BLOCK_BYTES
 from twisted_store.core.durability import NONE
 from twisted_store.core.ids import ChunkId, NodeId
 from twisted_store.core.manifest import Manifest
 from twisted_store.core.versions import Version as CatalogVersion
+from twisted_store.database import open_sqlite
 from twisted_store.errors import CorruptionError, StartupError
 from twisted_store.simulation.cluster import DISK_BYTES
 from twisted_store.simulation.power_loss import Image, disk_of

@@ -12,7 +12,7 @@ from typing import Any
 
 import apsw
 
-from twisted_store.catalog.database import Cursor, Database
+from twisted_store.database import Cursor, Database
 from twisted_store.simulation.recording import Recorder
 
 _BASE = ""

@@ -16,9 +16,9 @@ from tests.powerloss.histories import restore
 from tests.powerloss.sqlite_vfs import RecordingOpener
 from twisted_store.catalog.catalog import Catalog, open_catalog
 from twisted_store.catalog.commits import RunBlocking
-from twisted_store.catalog.database import DatabaseOpener, open_sqlite
 from twisted_store.catalog.writer import CHECKPOINT_WORKS
 from twisted_store.core.durability import NONE, STRICT, Durability
+from twisted_store.database import DatabaseOpener, open_sqlite
 from twisted_store.errors import StartupError
 from twisted_store.simulation.chances import NOTHING, any_draw
 from twisted_store.simulation.clock import SimulatedClock

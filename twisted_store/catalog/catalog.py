@@ -10,7 +10,6 @@ from twisted.internet.interfaces import IReactorTime
 from twisted_store.catalog import queries
 from twisted_store.catalog.batches import Batches, Outcomes, Work, outcomes
 from twisted_store.catalog.commits import BATCH_MAX, Commits, RunBlocking
-from twisted_store.catalog.database import Database, DatabaseOpener, open_reader
 from twisted_store.catalog.entries import (
     Committed,
     Deleted,
@@ -30,6 +29,7 @@ from twisted_store.core.manifest import Manifest
 from twisted_store.core.moves import Group, MovableObject
 from twisted_store.core.reasons import NO_REASONS, Reasons
 from twisted_store.core.versions import DeadVersion
+from twisted_store.database import Database, DatabaseOpener, open_reader
 from twisted_store.errors import StartupError, StoppingError
 
 READS_WAITING_MAX = 4096

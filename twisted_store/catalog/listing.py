@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from itertools import islice
 
-from twisted_store.catalog.database import Database
 from twisted_store.catalog.entries import ListedObject, Page
+from twisted_store.database import Database
 
 LIST_MAX = 1000
 """Files and prefixes on one page."""

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import Any
 
-from twisted_store.catalog.database import Database
 from twisted_store.catalog.entries import Entry, Explained, KnownNode
 from twisted_store.catalog.rows import (
     entry_of,
@@ -15,6 +14,7 @@ from twisted_store.core.ids import NodeId, ObjectId
 from twisted_store.core.moves import Group, MovableObject
 from twisted_store.core.reasons import NO_REASONS, Reasons
 from twisted_store.core.versions import DeadVersion, Version
+from twisted_store.database import Database
 
 _ENTRY = """
     SELECT sequence, manifest, nodes, auto FROM objects JOIN placements USING (placement_id)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from twisted_store.catalog.database import Database, pragma
+from twisted_store.database import Database, pragma
 from twisted_store.errors import StartupError
 
 APPLICATION_ID = 0x54534341

@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from dataclasses import astuple
 from typing import NamedTuple
 
-from twisted_store.catalog.database import Database
 from twisted_store.catalog.entries import Committed, Deleted, KnownNode
 from twisted_store.catalog.queries import get, leaving
 from twisted_store.catalog.rows import MoveRow, ObjectRow
 from twisted_store.core.conditions import Conditions
 from twisted_store.core.ids import NodeId
+from twisted_store.database import Database
 from twisted_store.errors import ObjectNotFoundError
 
 

@@ -6,17 +6,17 @@ from random import Random
 from typing import NamedTuple, Self
 
 from twisted_store.catalog.batches import Outcomes, Work, outcomes
-from twisted_store.catalog.database import (
+from twisted_store.catalog.schema import migrate
+from twisted_store.catalog.transaction import Counters, Transaction
+from twisted_store.core.durability import DurabilityMode
+from twisted_store.core.ids import NODE_ID_BITS, ClusterId, hex_id
+from twisted_store.database import (
     Database,
     DatabaseOpener,
     Synchronous,
     open_writer,
     set_synchronous,
 )
-from twisted_store.catalog.schema import migrate
-from twisted_store.catalog.transaction import Counters, Transaction
-from twisted_store.core.durability import DurabilityMode
-from twisted_store.core.ids import NODE_ID_BITS, ClusterId, hex_id
 from twisted_store.errors import UnavailableError
 
 CHECKPOINT_WORKS = 1000

@@ -16,12 +16,12 @@ from twisted.web.client import Agent
 
 from twisted_store.api.options import ApiConfig
 from twisted_store.api.service import build as build_api
-from twisted_store.catalog.database import DatabaseOpener, open_sqlite
 from twisted_store.coding.choice import best_coder
 from twisted_store.core.durability import STRICT, Durability
 from twisted_store.core.ids import ChunkId
 from twisted_store.core.scheme import SchemeRules
 from twisted_store.core.sizes import Share
+from twisted_store.database import DatabaseOpener, open_sqlite
 from twisted_store.node.options import NodeConfig
 from twisted_store.node.service import build as build_node
 from twisted_store.node_client.client import NodeClient
@@ -30,6 +30,7 @@ from twisted_store.simulation.burial import bury
 from twisted_store.simulation.clock import SimulatedClock
 from twisted_store.simulation.disk import MemoryDisk
 from twisted_store.simulation.faults import flip_bits
+from twisted_store.simulation.memory_database import open_in_memory
 from twisted_store.simulation.network import SimulatedHost, SimulatedNetwork
 from twisted_store.simulation.process_disk import ProcessDisk, process_opener
 from twisted_store.simulation.wire import LATENCY_SECONDS_MAX, NetworkEvent
@@ -76,6 +77,7 @@ def fresh_disk(role: str) -> Disk:
 class Setting:
     """
     What the roles are started with; ``disk`` gives each its own, once, by its name.
+    ``open_database`` is the api's: what a node keeps in a database may be gone at each start.
 
     ``zones`` are those that an operator named, by the names of nodes; others are alone in theirs.
     """
@@ -177,7 +179,8 @@ class SimulatedCluster:
         )
         host = self._network.host(_API_HOST)
         self._hosts[API] = host.name
-        self._start(API, build_api(config, self._seams(host, self.disk(API))))
+        seams = self._seams(host, self.disk(API), self._setting.open_database)
+        self._start(API, build_api(config, seams))
 
     def add_node(self) -> str:
         """Start a node on an empty disk and give its name."""
@@ -206,7 +209,7 @@ class SimulatedCluster:
         )
         host = self._network.host(f"127.0.0.{number + 2}")
         self._hosts[name] = host.name
-        self._start(name, build_node(config, self._seams(host, self.disk(name))))
+        self._start(name, build_node(config, self._seams(host, self.disk(name), open_in_memory)))
 
     def node_name(self, url: str) -> str:
         """The name of the node that listens there; empty for none."""
@@ -276,7 +279,7 @@ class SimulatedCluster:
         service.startService()
         self.services[name] = service
 
-    def _seams(self, host: SimulatedHost, disk: Disk) -> Seams:
+    def _seams(self, host: SimulatedHost, disk: Disk, opener: DatabaseOpener) -> Seams:
         return Seams(
             clock=host.clock,
             monotonic=self.clock.seconds,
@@ -286,7 +289,7 @@ class SimulatedCluster:
             agent_endpoints=host,
             run_blocking=host.clock.run_blocking,
             disk=ProcessDisk(disk, host.holdings),
-            open_database=process_opener(self._setting.open_database, host.holdings),
+            open_database=process_opener(opener, host.holdings),
             coder=best_coder(),
             announce=self.announced.append,
             fatal=_fatal,

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from twisted_store.catalog.database import Database, DatabaseOpener
 from twisted_store.core.checksums import Buffer
+from twisted_store.database import Database, DatabaseOpener
 from twisted_store.storage.disk import Closable, DirectoryEntry, Disk, DiskFile, DiskSpace
 
 

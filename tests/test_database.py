@@ -1,4 +1,4 @@
-"""The opener of the product, and what a database must be to carry the catalog."""
+"""The opener of the product, and what a writer asks of the file system."""
 
 import os
 import sqlite3
@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from twisted_store.catalog.database import Database, open_reader, open_sqlite, open_writer
+from twisted_store.database import open_reader, open_sqlite, open_writer
 from twisted_store.errors import StartupError
+from twisted_store.simulation.memory_database import open_in_memory
 
 
 def test_a_reader_sees_what_is_committed_and_cannot_write(tmp_path: Path) -> None:
@@ -46,9 +47,5 @@ def test_the_files_are_open_to_their_owner_only(tmp_path: Path) -> None:
 
 def test_a_database_without_a_write_ahead_log_is_refused(tmp_path: Path) -> None:
     """Readers beside the writer, and cheap commits, depend on it."""
-
-    def open_memory(path: Path, read_only: bool) -> Database:
-        return sqlite3.connect(":memory:", isolation_level=None)
-
     with pytest.raises(StartupError, match="write-ahead log"):
-        open_writer(open_memory, tmp_path)
+        open_writer(open_in_memory, tmp_path)

@@ -1,4 +1,4 @@
-"""The seam to SQLite: what the catalog asks of a connection, and how the product opens one."""
+"""The seam to SQLite: what is asked of a connection, and how the product opens one."""
 
 import sqlite3
 from collections.abc import Iterator
