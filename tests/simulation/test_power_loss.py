@@ -97,6 +97,22 @@ def test_a_write_touches_nothing_beside_it(machine: Machine) -> None:
     assert machine.contents("/a") == {old, first, second, new}
 
 
+def test_a_cut_is_lost_without_a_sync(machine: Machine) -> None:
+    """The file is as long as before or cut; what follows the cut may be there without it."""
+    file = machine.disk.create("/a")
+    file.write_at(0, [b"o" * 9])
+    file.sync()
+    machine.disk.sync_directory("/")
+    file.truncate(3)
+    assert machine.contents("/a") == {b"o" * 9, b"ooo"}
+    file.write_at(3, [b"n"])
+    # The file may also be longer without the byte, or cut after the byte had come.
+    cut = {b"ooo", b"ooon", b"ooo\0"}
+    assert machine.contents("/a") == cut | {b"o" * 9, b"ooon" + b"o" * 5}
+    file.sync()
+    assert machine.contents("/a") == {b"ooon"}
+
+
 def test_writes_arrive_in_any_order(machine: Machine) -> None:
     """The last one may be there without the first, and the first on top of the last."""
     file = machine.disk.create("/a")

@@ -80,6 +80,18 @@ def test_a_file_that_is_emptied_stays_the_same_file(disk: Disk, events: list[Eve
     assert effects(events)[2:] == [Resized("/a", 0, 0), Written("/a", 0, 0, b"new")]
 
 
+def test_a_file_that_is_reopened_and_cut_stays_the_same_file(
+    disk: Disk, events: list[Event]
+) -> None:
+    """By whatever name it is opened then."""
+    disk.create("/a").write_at(0, [b"content"])
+    disk.rename("/a", "/b")
+    file = disk.reopen("/b")
+    file.truncate(3)
+    file.write_at(3, [b"x"])
+    assert effects(events)[3:] == [Resized("/b", 0, 3), Written("/b", 0, 3, b"x")]
+
+
 def test_what_has_no_effect_is_not_recorded(disk: Disk, events: list[Event]) -> None:
     """Directories that are there, reading, and what fails."""
     disk.make_directory("/d")
@@ -124,6 +136,7 @@ def test_all_effects_together_make_the_disk(disk: Disk, events: list[Event]) -> 
     disk.rename("/d/1", "/d/2")
     disk.remove("/d/3")
     disk.create("/d/4")
+    disk.reopen("/d/0").truncate(100)
     model = PowerLoss({"m": "/"})
     effects_known = [event for event in events if isinstance(event.effect, Effect)]
     for event in effects_known:

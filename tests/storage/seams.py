@@ -2,13 +2,13 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred
 
-from twisted_store.core.checksums import Buffer
-from twisted_store.storage.disk import Closable, DirectoryEntry, DiskFile, DiskSpace, OsDisk
+from tests.storage.faulty_disk import FaultyDisk, FaultyFile
+from twisted_store.storage.disk import DiskFile, DiskSpace, OsDisk
 
 T = TypeVar("T")
 
@@ -44,11 +44,16 @@ class HeldCalls:
             self.run_next()
 
 
-class WatchedDisk:
-    """A real disk that records its calls, name and base name of the path, and fails on demand."""
+class WatchedDisk(FaultyDisk):
+    """
+    A real disk that records its calls, name and base name of the path.
+
+    Beside what breaks for good it fails on demand, by call. Calls that change nothing and read no
+    bytes are not watched.
+    """
 
     def __init__(self) -> None:
-        self._disk = OsDisk()
+        super().__init__(OsDisk())
         self.calls: list[tuple[str, str]] = []
         self.failing: dict[str, OSError] = {}
         """By name of the call."""
@@ -60,88 +65,39 @@ class WatchedDisk:
         """The names of the calls so far."""
         return [name for name, _ in self.calls]
 
-    def watch(self, name: str, path: str) -> None:
-        """Note a call; raise what it is to raise."""
-        self.calls.append((name, os.path.basename(path)))
-        if name in self.failing:
-            raise self.failing[name]
+    def meet(self, call: str, *paths: str) -> None:
+        """Note a call, a rename by its new name; raise what it is to raise."""
+        self.calls.append((call, os.path.basename(paths[-1])))
+        if call in self.failing:
+            raise self.failing[call]
         if self.failing_at is not None and len(self.calls) > self.failing_at[0]:
             raise self.failing_at[1]
-
-    def create(self, path: str) -> DiskFile:
-        """Watched."""
-        self.watch("create", path)
-        return WatchedFile(self, path, self._disk.create(path))
-
-    def open(self, path: str) -> DiskFile:
-        """Watched."""
-        self.watch("open", path)
-        return WatchedFile(self, path, self._disk.open(path))
-
-    def size_bytes(self, path: str) -> int | None:
-        """Not watched: changes nothing."""
-        return self._disk.size_bytes(path)
-
-    def rename(self, old: str, new: str) -> None:
-        """Watched, by the new name."""
-        self.watch("rename", new)
-        self._disk.rename(old, new)
-
-    def remove(self, path: str) -> None:
-        """Watched."""
-        self.watch("remove", path)
-        self._disk.remove(path)
-
-    def entries(self, path: str) -> list[DirectoryEntry]:
-        """Not watched: changes nothing."""
-        return self._disk.entries(path)
-
-    def make_directory(self, path: str) -> None:
-        """Watched."""
-        self.watch("make_directory", path)
-        self._disk.make_directory(path)
+        super().meet(call, *paths)
 
     def sync_directory(self, path: str) -> None:
         """Watched, and not done: no test here cuts the power."""
-        self.watch("sync_directory", path)
+        self.meet("sync_directory", path)
 
     def space(self, path: str) -> DiskSpace:
         """What the test says."""
         return self.space_bytes
 
-    def lock(self, path: str) -> Closable:
-        """Watched."""
-        self.watch("lock", path)
-        return self._disk.lock(path)
+    def _file(self, path: str, file: DiskFile) -> DiskFile:
+        return WatchedFile(self, path, file)
 
 
-class WatchedFile:
+class WatchedFile(FaultyFile):
     """A file of a `WatchedDisk`."""
 
     def __init__(self, disk: WatchedDisk, path: str, file: DiskFile) -> None:
-        self._disk = disk
-        self._path = path
-        self._file = file
-
-    def size_bytes(self) -> int:
-        """Not watched."""
-        return self._file.size_bytes()
-
-    def read_at(self, offset: int, size_bytes: int) -> bytes:
-        """Watched."""
-        self._disk.watch("read_at", self._path)
-        return self._file.read_at(offset, size_bytes)
-
-    def write_at(self, offset: int, buffers: Sequence[Buffer]) -> None:
-        """Watched."""
-        self._disk.watch("write_at", self._path)
-        self._file.write_at(offset, buffers)
+        super().__init__(disk, path, file)
+        self._calls = disk.calls
 
     def sync(self) -> None:
         """Watched, and not done."""
-        self._disk.watch("sync", self._path)
+        self._disk.meet("sync", self._path)
 
     def close(self) -> None:
         """Noted, and never fails."""
-        self._disk.calls.append(("close", os.path.basename(self._path)))
-        self._file.close()
+        self._calls.append(("close", os.path.basename(self._path)))
+        super().close()

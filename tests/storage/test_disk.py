@@ -1,4 +1,4 @@
-"""What every disk must do, run on the real one; another implementation joins by its name."""
+"""What every disk must do, the real one and all others; one more joins by its name."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -6,10 +6,29 @@ from pathlib import Path
 
 import pytest
 
+from tests.storage.faulty_disk import FaultyDisk
 from twisted_store.core.checksums import Buffer
+from twisted_store.simulation.disk import MemoryDisk
+from twisted_store.simulation.process_disk import Holdings, ProcessDisk
+from twisted_store.simulation.recording import EventLog, Recorder, RecordingDisk
 from twisted_store.storage.disk import Disk, DiskFile, OsDisk, OsFile
 
-DISKS: dict[str, Callable[[], Disk]] = {"OsDisk": OsDisk}
+
+def recorded() -> Disk:
+    """A disk whose effects nobody looks at here."""
+    log = EventLog([], lambda: 0.0)
+    return RecordingDisk(MemoryDisk(DISK_BYTES), Recorder(log, "m", {}))
+
+
+DISK_BYTES = 2**30
+
+DISKS: dict[str, Callable[[], Disk]] = {
+    "OsDisk": OsDisk,
+    "MemoryDisk": lambda: MemoryDisk(DISK_BYTES),
+    "ProcessDisk": lambda: ProcessDisk(MemoryDisk(DISK_BYTES), Holdings()),
+    "RecordingDisk": recorded,
+    "FaultyDisk": lambda: FaultyDisk(MemoryDisk(DISK_BYTES)),
+}
 
 
 @pytest.fixture(params=list(DISKS.values()), ids=list(DISKS))
@@ -22,9 +41,10 @@ def disk(request: pytest.FixtureRequest) -> Disk:
 @pytest.fixture
 def root(disk: Disk, tmp_path: Path) -> str:
     """A directory on it."""
-    path = str(tmp_path / "root")
-    disk.make_directory(path)
-    return path
+    path = tmp_path / "root"
+    for directory in (*reversed(path.parents), path):
+        disk.make_directory(str(directory))
+    return str(path)
 
 
 def written(disk: Disk, path: str, content: bytes) -> DiskFile:
@@ -54,10 +74,51 @@ def test_what_is_written_is_read(disk: Disk, root: str) -> None:
 
 
 def test_creating_empties_what_was_there(disk: Disk, root: str) -> None:
-    """A left over draft does not shine through."""
-    written(disk, f"{root}/file", b"old content").close()
+    """A left over draft does not shine through, and who has it open sees it emptied."""
+    old = written(disk, f"{root}/file", b"old content")
     written(disk, f"{root}/file", b"new").close()
     assert disk.size_bytes(f"{root}/file") == 3
+    assert old.read_at(0, 20) == b"new"
+    old.close()
+
+
+def test_a_reopened_file_is_read_and_written_as_it_is(disk: Disk, root: str) -> None:
+    """Nothing of it goes; what is appended is there for all who have it open."""
+    written(disk, f"{root}/file", b"content").close()
+    reader, file = disk.open(f"{root}/file"), disk.reopen(f"{root}/file")
+    assert (file.size_bytes(), file.read_at(3, 4)) == (7, b"tent")
+    file.write_at(7, [b" and ", b"more"])
+    file.write_at(0, [b"C"])
+    file.sync()
+    assert reader.read_at(0, 100) == b"Content and more"
+    file.close()
+    reader.close()
+
+
+def test_a_file_is_cut(disk: Disk, root: str) -> None:
+    """What is beyond is gone, and does not come back when the file grows."""
+    file = written(disk, f"{root}/file", b"content")
+    file.truncate(3)
+    assert (file.size_bytes(), file.read_at(0, 10)) == (3, b"con")
+    assert disk.size_bytes(f"{root}/file") == 3
+    file.write_at(5, [b"x"])
+    file.truncate(8)
+    file.sync()
+    assert file.read_at(0, 10) == b"con\0\0x\0\0"
+    file.truncate(0)
+    assert (file.size_bytes(), file.read_at(0, 10)) == (0, b"")
+    file.close()
+
+
+def test_a_file_that_is_open_for_reading_is_not_changed(tmp_path: Path) -> None:
+    """The two ways to open a file that is there differ in this."""
+    written(OsDisk(), str(tmp_path / "file"), b"content").close()
+    file = OsDisk().open(str(tmp_path / "file"))
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        file.write_at(0, [b"x"])
+    with pytest.raises(OSError, match="Invalid argument"):
+        file.truncate(0)
+    file.close()
 
 
 def test_a_rename_replaces(disk: Disk, root: str) -> None:
@@ -87,6 +148,7 @@ def test_a_removed_file_stays_readable_for_who_has_it_open(disk: Disk, root: str
     "call",
     [
         lambda disk, path: disk.open(path),
+        lambda disk, path: disk.reopen(path),
         lambda disk, path: disk.remove(path),
         lambda disk, path: disk.rename(path, path + "2"),
         lambda disk, path: disk.entries(path),

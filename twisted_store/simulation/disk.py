@@ -32,6 +32,11 @@ class MemoryFile:
             self._content[offset : offset + len(buffer)] = buffer
             offset += len(buffer)
 
+    def truncate(self, size_bytes: int) -> None:
+        """Cut it, or add zeros."""
+        del self._content[size_bytes:]
+        self._content.extend(bytes(size_bytes - len(self._content)))
+
     def sync(self) -> None:
         """Nothing is ever lost here."""
 
@@ -49,12 +54,16 @@ class MemoryDisk:
         self._locked: set[str] = set()
 
     def create(self, path: str) -> DiskFile:
-        """An empty file."""
-        content = bytearray()
-        self._directory(path)[posixpath.basename(path)] = content
+        """Who has the file open sees it emptied, as with ``O_TRUNC``."""
+        content = self._directory(path).setdefault(posixpath.basename(path), bytearray())
+        content.clear()
         return MemoryFile(content)
 
     def open(self, path: str) -> DiskFile:
+        """A file that is there."""
+        return MemoryFile(self._content(path))
+
+    def reopen(self, path: str) -> DiskFile:
         """A file that is there."""
         return MemoryFile(self._content(path))
 
@@ -85,7 +94,8 @@ class MemoryDisk:
 
     def make_directory(self, path: str) -> None:
         """Nothing happens when it is there."""
-        self._listed(posixpath.dirname(path))
+        if posixpath.basename(path) in self._listed(posixpath.dirname(path)):
+            raise FileExistsError(errno.EEXIST, "a file has that name", path)
         if path not in self._directories:
             self._directories[path] = {}
             self._inner[posixpath.dirname(path)].append(posixpath.basename(path))

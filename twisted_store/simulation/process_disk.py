@@ -67,6 +67,11 @@ class ProcessFile:
         self._holdings.check()
         self._file.write_at(offset, buffers)
 
+    def truncate(self, size_bytes: int) -> None:
+        """Cut it."""
+        self._holdings.check()
+        self._file.truncate(size_bytes)
+
     def sync(self) -> None:
         """Sync."""
         self._holdings.check()
@@ -103,6 +108,10 @@ class ProcessDisk:
     def open(self, path: str) -> DiskFile:
         """A file that is there."""
         return ProcessFile(self._living().open(path), self._holdings)
+
+    def reopen(self, path: str) -> DiskFile:
+        """A file that is there, for writing too."""
+        return ProcessFile(self._living().reopen(path), self._holdings)
 
     def size_bytes(self, path: str) -> int | None:
         """The length of a file."""

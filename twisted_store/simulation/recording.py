@@ -175,6 +175,11 @@ class RecordingFile:
         self._file.write_at(offset, buffers)
         self._recorder.write(self._path, self._number, offset, b"".join(buffers))
 
+    def truncate(self, size_bytes: int) -> None:
+        """Cut it."""
+        self._file.truncate(size_bytes)
+        self._recorder.resize(self._path, self._number, size_bytes)
+
     def sync(self) -> None:
         """Sync; nothing is recorded when that fails."""
         self._file.sync()
@@ -204,6 +209,10 @@ class RecordingDisk:
     def open(self, path: str) -> DiskFile:
         """Syncs through it are recorded, too."""
         return RecordingFile(self._disk.open(path), self._recorder, path)
+
+    def reopen(self, path: str) -> DiskFile:
+        """What is written through it is recorded as of the same file."""
+        return RecordingFile(self._disk.reopen(path), self._recorder, path)
 
     def size_bytes(self, path: str) -> int | None:
         """The length of a file."""

@@ -3,7 +3,7 @@ The disk: every effect that a node has on it goes through this port.
 
 All calls block, so they belong in a thread; what fails raises `OSError` as `os` does. ``create``,
 ``rename`` and ``remove`` take effect at once for every process, but survive a power loss only after
-`Disk.sync_directory`; bytes only after `DiskFile.sync`.
+`Disk.sync_directory`; bytes and lengths only after `DiskFile.sync`.
 """
 
 import fcntl
@@ -49,6 +49,9 @@ class DiskFile(Closable, Protocol):
     def write_at(self, offset: int, buffers: Sequence[Buffer]) -> None:
         """Write the buffers, all of them, end to end from ``offset`` on."""
 
+    def truncate(self, size_bytes: int) -> None:
+        """Cut it to this length; zeros are added to one that is shorter."""
+
     def sync(self) -> None:
         """Return when bytes and length survive a power loss."""
 
@@ -61,6 +64,9 @@ class Disk(Protocol):
 
     def open(self, path: str) -> DiskFile:
         """Open a file for reading and `DiskFile.sync`; raise `FileNotFoundError`."""
+
+    def reopen(self, path: str) -> DiskFile:
+        """Open a file for reading and writing, as it is; raise `FileNotFoundError`."""
 
     def size_bytes(self, path: str) -> int | None:
         """The length of the file, or None when nothing has that name."""
@@ -114,6 +120,10 @@ class OsFile:
             offset += written
             left = _after(left, written)
 
+    def truncate(self, size_bytes: int) -> None:
+        """``ftruncate``."""
+        os.ftruncate(self._descriptor, size_bytes)
+
     def sync(self) -> None:
         """``fdatasync``: the bytes, and what of the inode is needed to find them."""
         os.fdatasync(self._descriptor)
@@ -136,6 +146,10 @@ class OsDisk:
     def open(self, path: str) -> DiskFile:
         """For reading; Linux syncs through such a descriptor too."""
         return OsFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+
+    def reopen(self, path: str) -> DiskFile:
+        """For reading and writing."""
+        return OsFile(os.open(path, os.O_RDWR | os.O_CLOEXEC))
 
     def size_bytes(self, path: str) -> int | None:
         """From ``stat``."""
