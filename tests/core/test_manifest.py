@@ -73,6 +73,36 @@ def test_a_manifest_without_one_of_its_fields_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("created_us", None),
+        ("created_us", 1.5),
+        ("size_bytes", "12"),
+        ("size_bytes", True),
+        ("size_bytes", -1),
+        ("size_bytes", float("nan")),
+        ("unit_bytes", 0),
+        ("unit_bytes", 2**16 + 1),
+        ("unit_bytes", []),
+        ("name", 7),
+        ("name", "\ud800"),
+        ("etag", None),
+        ("content_type", {}),
+        ("object_id", 1),
+        ("headers", [["A", 1]]),
+        ("headers", [["A", "\udfff"]]),
+        ("headers", [["A"]]),
+        ("scheme", []),
+    ],
+)
+def test_a_field_that_nobody_could_use_is_refused(name: str, value: object) -> None:
+    """Whoever decodes a manifest may go on without looking at it again."""
+    values = json.loads(DRAFT.encode()) | {name: value}
+    with pytest.raises(FormatError, match="Not a manifest"):
+        Manifest.decode(json.dumps(values).encode())
+
+
+@pytest.mark.parametrize(
     "encoded", [b"", b"[]", b"{}", b"\xff", b'{"headers": 1}', b"null", b"[" * 60_000]
 )
 def test_what_is_no_manifest_is_refused(encoded: bytes) -> None:

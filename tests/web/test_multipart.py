@@ -148,6 +148,22 @@ def test_a_malformed_form_is_refused(body: bytes) -> None:
         result_of([body])
 
 
+def test_a_bare_line_feed_in_a_header_is_refused_wherever_it_is_cut() -> None:
+    """Of two readings of a header none is taken."""
+    body = FILE.replace(b"Content-Type: text/plain;", b"Content-Type: text/plain;\n") + END
+    for cut in range(len(body)):
+        with pytest.raises(BadRequestError, match="Invalid line break"):
+            result_of([body[:cut], body[cut:]])
+
+
+def test_a_refusal_does_not_quote_what_cannot_be_read() -> None:
+    """The message says what is wrong in words."""
+    body = b"--XX\r\nContent-Disposition: form-data; name=\xff\r\n\r\n\r\n" + END
+    with pytest.raises(BadRequestError) as caught:
+        result_of([body])
+    assert str(caught.value) == "The form is malformed: Segment header failed to decode."
+
+
 @pytest.mark.parametrize(
     "body",
     [

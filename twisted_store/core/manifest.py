@@ -72,13 +72,25 @@ class Manifest:
             values = json.loads(encoded)
             if values["format"] != FORMAT:
                 raise FormatError(
-                    f"The manifest has format {values['format']}, this version knows {FORMAT}."
+                    f"The manifest has format {values['format']!r}, this version knows {FORMAT}."
                 )
             values["scheme"] = Scheme(values["scheme"])
             values["headers"] = tuple((name, value) for name, value in values["headers"])
-            return cls(**{name: values[name] for name in _FIELDS})
+            manifest = cls(**{name: values[name] for name in _FIELDS})
+            manifest._check()
+            return manifest
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise FormatError(f"Not a manifest: {error}.") from error
+
+    def _check(self) -> None:
+        """Raise `TypeError` or `ValueError` on what no reader could make sense of."""
+        for number in (self.size_bytes, self.unit_bytes, self.created_us):
+            if type(number) is not int:
+                raise TypeError(f"{number!r} is no whole number")
+        headers = [text for pair in self.headers for text in pair]
+        # Fails on what is no text, and on text that UTF-8 has no bytes for.
+        "".join([self.object_id, self.name, self.etag, self.content_type, *headers]).encode()
+        Striping(self.size_bytes, self.unit_bytes)
 
 
 _FIELDS = tuple(field.name for field in fields(Manifest))

@@ -50,6 +50,8 @@ class _Form:
         try:
             while True:
                 for event in self._events:
+                    if isinstance(event, MultipartSegment):
+                        _check_lines(event)
                     return event
                 await self._feed()
         except MultipartError as error:
@@ -135,6 +137,12 @@ def _boundary(headers: Headers) -> str:
     return boundary
 
 
+def _check_lines(part: MultipartSegment) -> None:
+    """The parser refuses a bare line feed itself, but only where a piece ends behind it."""
+    if any("\n" in value for _, value in part.headerlist):
+        raise BadRequestError("The form is malformed: Invalid line break in segment header.")
+
+
 def _part_headers(part: MultipartSegment) -> Headers:
     headers = Headers()
     for name, value in part.headerlist:
@@ -143,6 +151,7 @@ def _part_headers(part: MultipartSegment) -> Headers:
 
 
 def _refusal(error: MultipartError) -> StoreError:
+    reason = error.args[0]  # behind it may be another error, with the bytes that led to it
     if isinstance(error, ParserLimitReached):
-        return TooLargeError(f"The form has a part with too large a header: {error}.")
-    return BadRequestError(f"The form is malformed: {error}.")
+        return TooLargeError(f"The form has a part with too large a header: {reason}.")
+    return BadRequestError(f"The form is malformed: {reason}.")
