@@ -1,8 +1,9 @@
 PYTHON ?= python3
 ROUNDS ?= 300
+SECONDS ?= 60
 BIN := .venv/bin
 
-.PHONY: help run test check format torture powerloss losses healing bench repair filling loss memory clean
+.PHONY: help run test check format torture powerloss fuzz losses healing bench repair filling loss memory clean
 .DEFAULT_GOAL := help
 
 help: ## say what there is
@@ -30,6 +31,9 @@ torture: .venv/installed-test ## kill processes under load, ROUNDS=300 times
 
 powerloss: .venv/installed-test ## cut the power after every disk call
 	$(BIN)/python -m pytest tests/powerloss --full
+
+fuzz: .venv/installed-test ## give parsers bytes that are nearly right, for SECONDS=60, from SEED on if it is given
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 losses: .venv/installed-test ## lose every set of nodes, at every moment
 	$(BIN)/python -m pytest -n 2 tests/simulation/test_losses.py tests/integration/test_survival.py \
