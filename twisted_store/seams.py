@@ -87,7 +87,7 @@ def real_seams(reactor: Any) -> Seams:
         clock=reactor,
         monotonic=time.monotonic,
         wall=time.time,
-        random=random.SystemRandom(),
+        random=random.Random(),
         listen=lambda description: serverFromString(reactor, description),
         agent_endpoints=_TcpEndpoints(reactor),
         run_blocking=run_blocking,

@@ -99,7 +99,7 @@ def test_the_largest_manifest_that_can_be_made_is_one_that_nodes_take() -> None:
         content_type=stored.content_type,
         headers=stored.headers,
     )
-    assert len(manifest.encode()) < MANIFEST_BYTES_MAX / 4
+    assert len(manifest.encoded) < MANIFEST_BYTES_MAX / 4
 
 
 @pytest.mark.parametrize(

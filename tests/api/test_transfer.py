@@ -13,7 +13,7 @@ from twisted_store.core.striping import DATA_CHUNKS
 from twisted_store.errors import StoreError
 
 CHUNK_BYTES = 1000
-ENCODED = manifest_of("a", 1).encode()
+ENCODED = manifest_of("a", 1).encoded
 PARTS = [(index, memoryview(content_of(CHUNK_BYTES))) for index in range(DATA_CHUNKS)]
 
 

@@ -23,6 +23,7 @@ from tests.simulation.calls import content_of
 from twisted_store.api.digests import ExpectedDigests
 from twisted_store.api.upload import UPLOAD_BYTES_MIN, memory_bytes
 from twisted_store.catalog.commits import CommitInDoubtError
+from twisted_store.core.conditions import NO_CONDITIONS, Conditions
 from twisted_store.core.scheme import Scheme
 from twisted_store.core.striping import DATA_CHUNKS
 from twisted_store.errors import (
@@ -231,6 +232,17 @@ def test_a_file_of_just_the_limit_is_taken(cluster: ApiCluster) -> None:
     upload = world.begin(body_of(bytes(MIB)), None)
     world.open_gate()
     assert result_of(upload).manifest.size_bytes == MIB
+
+
+@pytest.mark.parametrize("conditions", [NO_CONDITIONS, if_absent()])
+def test_the_catalog_is_asked_before_the_first_byte_only_for_conditions(
+    world: UploadWorld, conditions: Conditions
+) -> None:
+    """The commit decides on them; without any there is nothing to refuse early."""
+    upload = world.begin(HandFed(), 7, conditions=conditions)
+    assert world.catalog.looked_up == ([] if conditions == NO_CONDITIONS else ["a"])
+    upload.cancel()
+    assert isinstance(failure_of(upload), CancelledError)
 
 
 def test_p4_conditions_are_decided_before_the_first_byte(world: UploadWorld) -> None:

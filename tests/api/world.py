@@ -25,7 +25,7 @@ from twisted_store.api.service import build as build_api
 from twisted_store.api.transfer import Transfers
 from twisted_store.api.upload import FileToStore, Uploads
 from twisted_store.catalog.catalog import Catalog
-from twisted_store.catalog.entries import Committed
+from twisted_store.catalog.entries import Committed, Entry
 from twisted_store.cluster.marks import MarkDelivery
 from twisted_store.core.conditions import NO_CONDITIONS, Conditions
 from twisted_store.core.durability import STRICT
@@ -111,7 +111,7 @@ class ApiCluster(SimulatedCluster):
         return [
             names[status.member.peer.node_id]
             for status in self.api.members.status()
-            if status.member.assigned_bytes
+            if status.member.traffic.assigned_bytes
         ]
 
     def suspects(self) -> list[str]:
@@ -280,15 +280,25 @@ async def body_of(*pieces: bytes) -> AsyncIterator[bytes]:
 
 
 class GatedCatalog:
-    """The catalog of an api, but a commit waits for `gate`, which may also fail."""
+    """
+    The catalog of an api, but a commit waits for `gate`, which may also fail.
+
+    ``looked_up`` are the names that were asked for.
+    """
 
     def __init__(self, catalog: Catalog) -> None:
         self.gate: Deferred[None] = Deferred()
         self.committing = False
+        self.looked_up: list[str] = []
         self._catalog = catalog
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._catalog, name)
+
+    async def get(self, name: str) -> Entry | None:
+        """The object of this name."""
+        self.looked_up.append(name)
+        return await self._catalog.get(name)
 
     async def commit(
         self,

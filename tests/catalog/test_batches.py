@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
+from tests.catalog.seams import PromptClock
 from twisted_store.catalog.batches import Batches, Outcomes, Work, outcomes
 from twisted_store.errors import NoSpaceError, OverloadedError, StoppingError
 
@@ -13,11 +15,15 @@ from twisted_store.errors import NoSpaceError, OverloadedError, StoppingError
 class Bench:
     """Batches over a list, which run when the test says so."""
 
-    def __init__(self, running_max: int = 1) -> None:
+    def __init__(self, running_max: int = 1, clock: Clock | None = None) -> None:
         self.subject: list[str] = []
         self.running: list[tuple[Sequence[Work[list[str]]], Deferred[Outcomes]]] = []
         self.batches = Batches[list[str]](
-            self._run, running_max=running_max, waiting_max=3, batch_max=2
+            self._run,
+            clock or PromptClock(),
+            running_max=running_max,
+            waiting_max=3,
+            batch_max=2,
         )
 
     def _run(self, works: Sequence[Work[list[str]]]) -> Deferred[Outcomes]:
@@ -51,6 +57,17 @@ def test_what_waits_goes_together_up_to_the_limit() -> None:
     assert bench.subject == ["a", "b", "c", "d"]
     assert answers == [[1], [2], [3], [4]]
     assert bench.running == []
+
+
+def test_what_comes_in_one_turn_goes_together() -> None:
+    """Not one alone and the others after it."""
+    clock = Clock()
+    bench = Bench(clock=clock)
+    answers = [bench.append(text) for text in "ab"]
+    assert bench.running == []
+    clock.advance(0)
+    assert bench.finish() == 2
+    assert answers == [[1], [2]]
 
 
 def test_as_many_batches_run_as_may() -> None:

@@ -15,7 +15,7 @@ from tests.catalog.objects import (
     manifest_of,
     objects_by_placement,
 )
-from tests.catalog.seams import WatchedOpener, now, opened
+from tests.catalog.seams import HeldCalls, WatchedOpener, now, opened, start
 from twisted_store.catalog.catalog import Catalog
 from twisted_store.catalog.entries import Entry, Explained
 from twisted_store.catalog.rows import pack_object_id, pack_placement
@@ -41,6 +41,21 @@ def decisions(path: Path) -> dict[str, int]:
     """How many objects have the reasons that the file holds."""
     with closing(sqlite3.connect(path)) as database:
         return dict(database.execute("SELECT reasons, objects FROM decisions").fetchall())
+
+
+def test_a_batch_counts_its_rows_once(path: Path) -> None:
+    """However many objects have them."""
+    opener, held = WatchedOpener(), HeldCalls()
+    catalog = opened(path, opener=opener, run_blocking=held)
+    opener.forget()
+    for number, name in enumerate("abcd"):
+        start(catalog.commit(manifest_of(name, number), PLACEMENT, reasons=REASONS))
+    held.run_all()
+    counted = [sql.split()[1] for sql in opener.written if sql.lstrip().startswith("UPDATE")]
+    assert counted == ["placements", "decisions", "meta"] * 2  # the first went alone
+    assert decisions(path) == {REASONS.encoded: 4}
+    start(catalog.close())
+    held.run_all()
 
 
 def test_reasons_stand_there_once_and_go_with_their_last_object(
@@ -120,7 +135,7 @@ def test_a_file_of_version_1_lives_on(path: Path) -> None:
         for sequence, manifest in enumerate(manifests, 1):
             ids = (manifest.name.encode(), pack_object_id(manifest.object_id))
             listed = (manifest.size_bytes, manifest.etag, manifest.created_us)
-            columns = (sequence, *ids, *listed, 2 if sequence == 3 else 1, manifest.encode())
+            columns = (sequence, *ids, *listed, 2 if sequence == 3 else 1, manifest.encoded)
             database.execute("INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?)", columns)
     catalog = opened(path)
     first = Entry(manifests[0], PLACEMENT, 1)

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from tests.catalog.objects import PLACEMENT, manifest_of
 from tests.catalog.seams import (
     HeldCalls,
+    PromptClock,
     WatchedOpener,
     now,
     opened,
@@ -72,7 +72,7 @@ def test_a_failed_statement_rolls_its_batch_back(
 
 def test_strict_commits_are_synced_when_they_are_acknowledged(path: Path) -> None:
     """Promise P2, strict: nothing is left for later."""
-    clock, opener = Clock(), WatchedOpener()
+    clock, opener = PromptClock(), WatchedOpener()
     catalog = opened(path, opener=opener, clock=clock)
     opener.forget()
     now(catalog.commit(manifest_of("a", 1), PLACEMENT))
@@ -84,7 +84,7 @@ def test_strict_commits_are_synced_when_they_are_acknowledged(path: Path) -> Non
 
 def test_relaxed_commits_are_synced_within_the_window(path: Path) -> None:
     """Promise P2, relaxed: one sync for all commits of a window, none where there are none."""
-    clock, opener = Clock(), WatchedOpener()
+    clock, opener = PromptClock(), WatchedOpener()
     catalog = opened(path, RELAXED, opener=opener, clock=clock)
     opener.forget()
     now(catalog.commit(manifest_of("a", 1), PLACEMENT))
@@ -102,7 +102,7 @@ def test_relaxed_commits_are_synced_within_the_window(path: Path) -> None:
 
 def test_the_outbox_shows_only_what_is_synced(path: Path) -> None:
     """A node must not reclaim the old version before the new one is safe from a power loss."""
-    clock = Clock()
+    clock = PromptClock()
     catalog = opened(path, RELAXED, clock=clock)
     now(catalog.commit(manifest_of("a", 1), PLACEMENT))
     now(catalog.commit(manifest_of("a", 2), PLACEMENT))
@@ -114,7 +114,7 @@ def test_the_outbox_shows_only_what_is_synced(path: Path) -> None:
 
 def test_a_sync_does_not_wait_behind_a_full_queue(path: Path) -> None:
     """The window holds under load, too: the sync goes first, however many wait."""
-    clock, held = Clock(), HeldCalls()
+    clock, held = PromptClock(), HeldCalls()
     catalog = opened(path, RELAXED, clock=clock, run_blocking=held)
     first = start(catalog.commit(manifest_of("a", 1), PLACEMENT))
     held.run_all()
@@ -134,7 +134,7 @@ def test_a_sync_that_was_rolled_back_is_tried_again(
     path: Path, expected_failures: Callable[..., list[Failure]]
 ) -> None:
     """What is not synced stays planned, even if no further commit comes."""
-    clock, opener = Clock(), WatchedOpener()
+    clock, opener = PromptClock(), WatchedOpener()
     catalog = opened(path, RELAXED, clock=clock, opener=opener)
     now(catalog.commit(manifest_of("a", 1), PLACEMENT))
     opener.failing.add("BEGIN")
@@ -149,7 +149,7 @@ def test_a_sync_that_was_rolled_back_is_tried_again(
 
 def test_closing_ends_the_wait_for_a_sync(path: Path) -> None:
     """The checkpoint at the end syncs; the clock has nothing left to call."""
-    clock = Clock()
+    clock = PromptClock()
     catalog = opened(path, RELAXED, clock=clock)
     now(catalog.commit(manifest_of("a", 1), PLACEMENT))
     now(catalog.close())

@@ -12,7 +12,7 @@ from twisted_store.catalog.entries import Page
 from twisted_store.catalog.listing import LIST_MAX, list_page
 from twisted_store.catalog.rows import ObjectRow
 from twisted_store.catalog.schema import migrate
-from twisted_store.catalog.transaction import Transaction
+from twisted_store.catalog.transaction import Counters, Transaction
 from twisted_store.core.conditions import NO_CONDITIONS
 from twisted_store.core.reasons import NO_REASONS
 from twisted_store.database import Database
@@ -27,7 +27,7 @@ def catalog_of(names: set[str]) -> sqlite3.Connection:
     database = sqlite3.connect(":memory:", isolation_level=None)
     migrate(database)
     database.execute("INSERT INTO meta VALUES (1, 'c', 1, 0, 0, 0, 0)")
-    transaction = Transaction(database)
+    transaction = Transaction(database, Counters(0, 0, 0))
     for number, name in enumerate(names):
         row = ObjectRow.pack(manifest_of(name, number), PLACEMENT, NO_REASONS, auto=True)
         transaction.store(row, NO_CONDITIONS)

@@ -239,7 +239,7 @@ class MovingWorld:
 
     def idle(self) -> bool:
         """Whether nothing is held or on its way."""
-        assigned = [status.member.assigned_bytes for status in self.members.status()]
+        assigned = [status.member.traffic.assigned_bytes for status in self.members.status()]
         return not (self.holds.held or self.moving() or any(assigned))
 
     async def _save(self, name: str, value: int | None) -> None:

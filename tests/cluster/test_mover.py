@@ -54,7 +54,7 @@ def test_p7_a_move_makes_chunks_commits_and_tells_of_it() -> None:
     assert made.target in (NODES[2], *NODES[7:9])
     assert world.holds.held == [id_of(1)]
     target = world.members.status_of(made.target)
-    assert target.member.assigned_bytes == 10
+    assert target.member.traffic.assigned_bytes == 10
     world.maker.finish()
     assert world.idle()
     goal = (*FULL[:2], made.target, *FULL[3:])
@@ -62,7 +62,7 @@ def test_p7_a_move_makes_chunks_commits_and_tells_of_it() -> None:
     just_made = tuple(made.target if index == 2 else None for index in range(7))
     assert world.committed == [(2, Version(id_of(1), just_made))]
     target = world.members.status_of(made.target)
-    assert (target.member.assigned_bytes, target.member.stored_bytes) == (0, 10)
+    assert (target.member.traffic.assigned_bytes, target.member.traffic.stored_bytes) == (0, 10)
     assert world.jobs.moved[Cause.HOLE] == Amount(1, 10)
     reasons = world.rows.objects[id_of(1)].reasons
     assert reasons.considered == (Reason(made.target, 0.0, "took chunk 2: it was on no node"),)
@@ -191,7 +191,7 @@ def test_a_move_that_was_overtaken_commits_nothing() -> None:
     assert (world.committed, world.rows.moves) == ([], [])
     assert (world.jobs.failures, len(world.setbacks), world.idle()) == (0, 0, True)
     assert world.jobs.moved[Cause.HOLE] == Amount()
-    assert all(not status.member.stored_bytes for status in world.members.status())
+    assert all(not status.member.traffic.stored_bytes for status in world.members.status())
 
 
 @pytest.mark.parametrize("job", list(Job))

@@ -31,18 +31,18 @@ def test_a_manifest_comes_back(name: str, size: int, value: str) -> None:
     name = name.encode("utf-8", "ignore").decode()
     value = value.encode("utf-8", "ignore").decode()
     manifest = replace(DRAFT, name=name, size_bytes=size, headers=(("X-Meta-A", value),))
-    assert Manifest.decode(manifest.encode()) == manifest
+    assert Manifest.decode(manifest.encoded) == manifest
 
 
 def test_digest_and_time_do_not_change_the_length() -> None:
     """So the length of a chunk's body can be announced before either is known."""
     final = replace(DRAFT, etag="f" * 64, created_us=9_999_999_999_999_999)
-    assert len(final.encode()) == len(DRAFT.encode())
+    assert len(final.encoded) == len(DRAFT.encoded)
 
 
 def test_the_form_is_canonical() -> None:
     """Sorted, compact, UTF-8 unescaped."""
-    encoded = replace(DRAFT, name="\u2603").encode()
+    encoded = replace(DRAFT, name="\u2603").encoded
     assert "\u2603".encode() in encoded
     assert list(json.loads(encoded)) == sorted(json.loads(encoded))
     assert b": " not in encoded
@@ -50,7 +50,7 @@ def test_the_form_is_canonical() -> None:
 
 def test_fields_of_a_later_version_are_passed_over() -> None:
     """As long as it did not raise the format."""
-    values = json.loads(DRAFT.encode())
+    values = json.loads(DRAFT.encoded)
     assert values["format"] == 1
     assert Manifest.decode(json.dumps(values | {"colour": "blue"}).encode()) == DRAFT
 
@@ -58,7 +58,7 @@ def test_fields_of_a_later_version_are_passed_over() -> None:
 @pytest.mark.parametrize("number", [2, 0, None])
 def test_another_format_is_refused(number: int | None) -> None:
     """It may mean something else by the same fields."""
-    values = json.loads(DRAFT.encode()) | {"format": number}
+    values = json.loads(DRAFT.encoded) | {"format": number}
     with pytest.raises(FormatError, match=f"format {number}, this version knows 1"):
         Manifest.decode(json.dumps(values).encode())
 
@@ -66,7 +66,7 @@ def test_another_format_is_refused(number: int | None) -> None:
 @pytest.mark.parametrize("name", ["format", "etag"])
 def test_a_manifest_without_one_of_its_fields_is_refused(name: str) -> None:
     """None has a default."""
-    values = json.loads(DRAFT.encode())
+    values = json.loads(DRAFT.encoded)
     del values[name]
     with pytest.raises(FormatError, match=name):
         Manifest.decode(json.dumps(values).encode())
@@ -97,7 +97,7 @@ def test_a_manifest_without_one_of_its_fields_is_refused(name: str) -> None:
 )
 def test_a_field_that_nobody_could_use_is_refused(name: str, value: object) -> None:
     """Whoever decodes a manifest may go on without looking at it again."""
-    values = json.loads(DRAFT.encode()) | {name: value}
+    values = json.loads(DRAFT.encoded) | {name: value}
     with pytest.raises(FormatError, match="Not a manifest"):
         Manifest.decode(json.dumps(values).encode())
 

@@ -51,7 +51,7 @@ def manifest_of(chunk_id: ChunkId) -> bytes:
         created_us=1,
         content_type="text/plain",
         headers=(),
-    ).encode()
+    ).encoded
 
 
 MANIFEST = manifest_of(CHUNK)

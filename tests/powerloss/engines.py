@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
+from tests.catalog.seams import PromptClock
 from tests.powerloss.histories import restore
 from tests.powerloss.notes import VERSION_HEADER, Version
 from twisted_store.catalog.catalog import Catalog, open_catalog
@@ -97,7 +98,7 @@ def find_catalog(
             NONE,
             random=Random(0),
             run_blocking=run_inline,
-            clock=Clock(),
+            clock=PromptClock(),
             fatal=pytest.fail,
         )
         found = _rows_of(catalog, versions)

@@ -8,9 +8,9 @@ from random import Random
 
 import pytest
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.task import Clock
 
 from tests.catalog.objects import PLACEMENT, manifest_of
+from tests.catalog.seams import PromptClock
 from tests.powerloss.engines import now, run_inline
 from tests.powerloss.histories import restore
 from tests.powerloss.sqlite_vfs import RecordingOpener
@@ -48,7 +48,7 @@ def opened(
         durability,
         random=Random(1),
         run_blocking=run_blocking,
-        clock=Clock(),
+        clock=PromptClock(),
         fatal=pytest.fail,
     )
 

@@ -224,7 +224,7 @@ def test_p5_a_body_of_one_stripe_goes_to_other_nodes(scheme: Scheme) -> None:
 
             def strike(run: Trial = run, lost: list[str] = lost) -> None:
                 api: Any = run.cluster.services["api"]
-                busy = [each for each in api.members.status() if each.member.assigned_bytes]
+                busy = [each for each in api.members.status() if each.member.traffic.assigned_bytes]
                 lost += [_node_name(each.member.peer.url) for each in busy[1:3]]
                 for name in lost:
                     run.cluster.kill(name)

@@ -1,8 +1,7 @@
 """Memory that requests reserve before their first byte, in order of arrival."""
 
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
@@ -41,18 +40,17 @@ class MemoryBudget:
         """What is taken."""
         return self._limit_bytes - self._free_bytes
 
-    @asynccontextmanager
-    async def reserve(self, size_bytes: int) -> AsyncIterator[None]:
+    def reserve(self, size_bytes: int) -> "Reservation":
         """Hold ``size_bytes``, or the whole budget if that is less, while the context lasts."""
-        size_bytes = min(size_bytes, self._limit_bytes)
-        await self._take(size_bytes)
-        try:
-            yield
-        finally:
-            self._free_bytes += size_bytes
-            self._serve()
+        return Reservation(self, min(size_bytes, self._limit_bytes))
 
-    async def _take(self, size_bytes: int) -> None:
+    def give_back(self, size_bytes: int) -> None:
+        """Others may have what was taken."""
+        self._free_bytes += size_bytes
+        self._serve()
+
+    async def take(self, size_bytes: int) -> None:
+        """Returns when ``size_bytes`` are the caller's; `give_back` ends that."""
         if not self._waiting and size_bytes <= self._free_bytes:
             self._free_bytes -= size_bytes
             return
@@ -82,3 +80,17 @@ class MemoryBudget:
             f"The memory for {self._name} ({self._limit_bytes} bytes) is taken by other requests.",
             retry_after_seconds=5,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """An asynchronous context in which bytes of a budget are held."""
+
+    budget: MemoryBudget
+    size_bytes: int
+
+    async def __aenter__(self) -> None:
+        await self.budget.take(self.size_bytes)
+
+    async def __aexit__(self, *_: object) -> None:
+        self.budget.give_back(self.size_bytes)

@@ -84,7 +84,7 @@ class _Rebuild:
         self._manifest = plan.manifest
         self._steps = steps
         self._lanes = Lanes(shared.sources, plan.manifest.object_id, plan.placement)
-        self._encoded = plan.manifest.encode()
+        self._encoded = plan.manifest.encoded
         self._puts: list[ChunkPut] = []
         self._position = 0
         self._end = max(plan.manifest.chunk_bytes(step.index) for step in steps)

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 from blake3 import blake3
 
@@ -22,14 +23,12 @@ class BodyDigests:
 
     def __init__(self, expected: ExpectedDigests) -> None:
         self._etag = blake3()
-        self._checks = [
-            (field, digest, wanted)
-            for field, digest, wanted in (
-                ("Content-MD5", hashlib.md5(usedforsecurity=False), expected.md5),
-                ("Repr-Digest", hashlib.sha256(), expected.sha256),
-            )
-            if wanted is not None
-        ]
+        self._checks: list[tuple[str, Any, bytes]] = []
+        if expected.md5 is not None:
+            md5 = hashlib.md5(usedforsecurity=False)
+            self._checks.append(("Content-MD5", md5, expected.md5))
+        if expected.sha256 is not None:
+            self._checks.append(("Repr-Digest", hashlib.sha256(), expected.sha256))
 
     def update(self, piece: bytes) -> None:
         """Add ``piece``."""

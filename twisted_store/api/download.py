@@ -21,8 +21,9 @@ def memory_bytes(manifest: Manifest, size_bytes: int) -> int:
     At the worst a stripe is put together from 5 chunks, of which more is read ahead, while what was
     read before is sent: of each chunk a unit and as much ahead as is left of the range.
     """
-    unit_bytes = min(manifest.unit_bytes, size_bytes, manifest.chunk_bytes(0))
-    ahead_bytes = min(READ_AHEAD_BYTES, size_bytes, manifest.chunk_bytes(0))
+    most_bytes = min(size_bytes, manifest.chunk_bytes(0))
+    unit_bytes = min(manifest.unit_bytes, most_bytes)
+    ahead_bytes = min(READ_AHEAD_BYTES, most_bytes)
     return DOWNLOAD_BYTES_MIN + DATA_CHUNKS * (unit_bytes + ahead_bytes) + unit_bytes
 
 

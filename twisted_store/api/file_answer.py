@@ -7,6 +7,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted_store.api.budget import MemoryBudget
 from twisted_store.api.download import Download, Downloads, memory_bytes
 from twisted_store.api.file_headers import describing_headers, field_value
+from twisted_store.api.gathering import GATHERED_BYTES_MIN
 from twisted_store.catalog.entries import Entry
 from twisted_store.core.conditions import Conditions
 from twisted_store.core.manifest import Manifest
@@ -85,8 +86,14 @@ class FileAnswers:
 
     async def _copy(self, reader: Download, request: StreamingRequest, size_bytes: int) -> None:
         writer = ResponseWriter(request, size_bytes, self.clock, self.client_timeout_seconds)
+        held, held_bytes = [], 0
         while buffers := await reader.read():
-            await writer.write(buffers)
+            held += buffers
+            held_bytes += sum(map(len, buffers))
+            if held_bytes >= GATHERED_BYTES_MIN:
+                await writer.write(held)
+                held, held_bytes = [], 0
+        await writer.write(held)
         writer.finish()
 
 

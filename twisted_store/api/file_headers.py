@@ -82,16 +82,20 @@ def scheme_choice(field: str, text: str | None) -> SchemeChoice | None:
 def field_value(headers: Headers, name: str) -> str | None:
     """The value of a header, its lines joined (RFC 9110 section 5.3); any byte is a character."""
     lines = headers.getRawHeaders(name.encode("latin-1"))
-    return None if lines is None else b", ".join(lines).decode("latin-1")
+    return None if lines is None else _joined(lines)
+
+
+def _joined(lines: Sequence[bytes]) -> str:
+    return b", ".join(lines).decode("latin-1")
 
 
 def _kept_headers(headers: Headers) -> tuple[tuple[str, str], ...]:
-    kept = {name: value for name in KEPT_HEADERS if (value := field_value(headers, name))}
-    for raw, _ in headers.getAllRawHeaders():
-        name = raw.decode("latin-1")
-        if name.startswith(_METADATA_PREFIX):
-            kept[name] = field_value(headers, name) or ""
-    return tuple(sorted(kept.items()))
+    kept = []
+    for raw, lines in headers.getAllRawHeaders():
+        name, value = raw.decode("latin-1"), _joined(lines)
+        if name.startswith(_METADATA_PREFIX) or (value and name in KEPT_HEADERS):
+            kept.append((name, value))
+    return tuple(sorted(kept))
 
 
 def _check_metadata(fields: Sequence[tuple[str, str]]) -> None:

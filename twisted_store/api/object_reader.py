@@ -8,12 +8,12 @@ is, and reading begins anew at the next byte with other chunks.
 """
 
 from collections import deque
+from functools import partial
 
 from twisted_store.api.lanes import LaneLostError, Lanes, Span
 from twisted_store.core.galois import Combination, Combine
 from twisted_store.core.manifest import Manifest
 from twisted_store.core.redundancy import ReadPlan, read_plan
-from twisted_store.core.striping import DATA_CHUNKS
 
 
 class ObjectReader:
@@ -49,9 +49,11 @@ class ObjectReader:
         Raises `NodeFailedError` when too few are left, `ChunkNotFoundError` if one of them is gone.
         """
         while True:
-            self._plan = self._best_plan()
+            rest, prompt = self._data_spans(self._end), self._lanes.prompt()
+            wanted = tuple(span.chunk for span in rest)
+            self._plan = self._best_plan(wanted, len(prompt))
             self._combination = self._combine(self._plan.matrix) if self._plan.missing else None
-            if await self._lanes.open(self._spans(), self._can_do_without):
+            if await self._lanes.open(self._spans(rest), partial(self._spares, wanted, prompt)):
                 return
 
     async def read(self) -> list[memoryview]:
@@ -71,7 +73,7 @@ class ObjectReader:
         if self._combination is not None:
             await self._decode_stripe(self._combination)
             return
-        run = next(self._striping.runs(self._position, self._end))
+        run = self._striping.run_at(self._position, self._end)
         parts = await self._lanes.read(self._plan.direct[run.index], run.size_bytes)
         self._position += sum(len(part) for part in parts)
         self._ready.append(parts)
@@ -99,32 +101,27 @@ class ObjectReader:
             self._ready.append(_cut(parts_of[source], span.first - first, span.end - first))
         self._position = self._striping.stripe_end(self._position, self._end)
 
-    def _best_plan(self) -> ReadPlan:
+    def _best_plan(self, wanted: tuple[int, ...], prompt: int) -> ReadPlan:
+        """How to read the data chunks ``wanted``; so many of the candidates answer soon."""
         candidates = self._lanes.candidates()
         # No more of those that may keep us waiting than are needed.
-        for count in range(len(self._lanes.prompt()), len(candidates) + 1):
-            plan = self._plan_with(candidates[:count])
+        for count in range(prompt, len(candidates) + 1):
+            plan = read_plan(self._manifest.scheme, wanted, candidates[:count])
             if plan is not None:
                 return plan
         raise self._lanes.too_few()
 
-    def _can_do_without(self, index: int) -> bool:
+    def _spares(self, wanted: tuple[int, ...], prompt: tuple[int, ...], index: int) -> bool:
         """Whether chunks that can be had soon would do without this one."""
-        others = tuple(other for other in self._lanes.prompt() if other != index)
-        return self._plan_with(others) is not None
+        others = tuple(other for other in prompt if other != index)
+        return read_plan(self._manifest.scheme, wanted, others) is not None
 
-    def _plan_with(self, chunks: tuple[int, ...]) -> ReadPlan | None:
-        """How to read what is left of the range from these chunks, if they suffice."""
-        wanted = tuple(span.chunk for span in self._data_spans(self._end))
-        return read_plan(self._manifest.scheme, wanted, chunks)
-
-    def _spans(self) -> list[Span]:
-        """What has to be read of each chunk from the position on."""
-        spans = self._data_spans(self._end)
+    def _spans(self, rest: list[Span]) -> list[Span]:
+        """What has to be read of each chunk from the position on, for ``rest`` of the range."""
         if not self._plan.missing:
-            return [Span(self._plan.direct[span.chunk], *span[1:]) for span in spans]
+            return [Span(self._plan.direct[span.chunk], span.first, span.end) for span in rest]
         first = min(span.first for span in self._stripe_spans())
-        last = max(span.end for span in spans)
+        last = max(span.end for span in rest)
         return [
             Span(index, first, end)
             for index in self._plan.sources
@@ -137,12 +134,9 @@ class ObjectReader:
 
     def _data_spans(self, end: int) -> list[Span]:
         """Which bytes of which data chunks lie between the position and ``end``."""
-        before = self._striping.before
-        spans = (
-            Span(index, before(self._position, index), before(end, index))
-            for index in range(DATA_CHUNKS)
-        )
-        return [span for span in spans if span.first < span.end]
+        split = self._striping.split
+        bounds = zip(split(self._position), split(end), strict=True)
+        return [Span(index, *each) for index, each in enumerate(bounds) if each[0] < each[1]]
 
 
 def _cut(parts: list[memoryview], first: int, end: int) -> list[memoryview]:

@@ -13,7 +13,7 @@ from twisted_store.api.transfer import ChunkSizes, Transfer, Transfers
 from twisted_store.catalog.catalog import Catalog
 from twisted_store.catalog.commits import CommitInDoubtError
 from twisted_store.cluster.marks import MarkDelivery
-from twisted_store.core.conditions import Conditions
+from twisted_store.core.conditions import NO_CONDITIONS, Conditions
 from twisted_store.core.cutting import Cutter, SizedCutter, UnsizedCutter
 from twisted_store.core.ids import ObjectId, Placement
 from twisted_store.core.manifest import ETAG_PLACEHOLDER, Manifest
@@ -98,6 +98,8 @@ class Uploads:
             return await shielded(self._commit(file, transfer, manifest, choice == AUTO))
 
     async def _check_conditions(self, file: FileToStore) -> None:
+        if file.conditions == NO_CONDITIONS:
+            return
         entry = await self._catalog.get(file.name)
         if entry is None:
             file.conditions.check_write(None)
@@ -112,7 +114,7 @@ class Uploads:
         try:
             size_bytes, etag = await self._send(file, draft, transfer, body)
             manifest = replace(draft, size_bytes=size_bytes, etag=etag, created_us=self._now_us())
-            await transfer.finish(manifest.encode())
+            await transfer.finish(manifest.encoded)
         except BaseException:
             self._abandon(transfer)
             raise
@@ -134,7 +136,7 @@ class Uploads:
     def _begin(self, file: FileToStore, draft: Manifest) -> Transfer:
         if file.size_bytes is None:
             return self._transfers.begin(draft.object_id, draft.scheme, None)
-        manifest_bytes = len(draft.encode())
+        manifest_bytes = len(draft.encoded)
         sizes = [ChunkSizes(chunk_bytes, manifest_bytes) for chunk_bytes in draft.chunk_sizes]
         return self._transfers.begin(draft.object_id, draft.scheme, sizes)
 

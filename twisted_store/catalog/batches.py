@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from twisted_store.errors import OverloadedError, StoreError
@@ -36,19 +37,23 @@ class Batches(Generic[Subject]):
     """
     A bounded queue of works, run up to ``batch_max`` at a time by ``run``.
 
-    ``run`` answers with the outcomes of its works in their order; where it fails, all callers of
-    the batch fail with it. At most ``running_max`` batches run at the same time.
+    A batch begins with the reactor's next turn, so that all who call in this one are in it: a
+    thread costs more than most works do. ``run`` answers with the outcomes of its works in their
+    order; where it fails, all callers of the batch fail with it. At most ``running_max`` batches
+    run at the same time.
     """
 
     def __init__(
         self,
         run: Callable[[Sequence[Work[Subject]]], Awaitable[Outcomes]],
+        clock: IReactorTime,
         *,
         running_max: int,
         waiting_max: int,
         batch_max: int,
     ) -> None:
         self._run = run
+        self._clock = clock
         self._running_max = running_max
         self._waiting_max = waiting_max
         self._batch_max = batch_max
@@ -79,7 +84,7 @@ class Batches(Generic[Subject]):
             )
         if self._running < self._running_max:
             self._running += 1
-            Deferred.fromCoroutine(self._run_all())
+            self._clock.callLater(0, self._begin)
         return waiter
 
     def refuse(self, reason: StoreError) -> None:
@@ -99,6 +104,9 @@ class Batches(Generic[Subject]):
             idle: Deferred[None] = Deferred()
             self._idle.append(idle)
             await idle
+
+    def _begin(self) -> None:
+        Deferred.fromCoroutine(self._run_all())
 
     async def _run_all(self) -> None:
         while self._waiting:

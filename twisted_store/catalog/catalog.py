@@ -60,6 +60,7 @@ class Catalog:
         self._writes = Commits(writer, durability, run_blocking, clock, fatal)
         self._reads = Batches(
             self._read_batch,
+            clock,
             running_max=len(self._readers),
             waiting_max=READS_WAITING_MAX,
             batch_max=BATCH_MAX,

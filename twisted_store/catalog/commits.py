@@ -58,7 +58,11 @@ class Commits:
         self.failed = False
         self._sync_call: IDelayedCall | None = None
         self._batches = Batches(
-            self._write_batch, running_max=1, waiting_max=WRITES_WAITING_MAX, batch_max=BATCH_MAX
+            self._write_batch,
+            clock,
+            running_max=1,
+            waiting_max=WRITES_WAITING_MAX,
+            batch_max=BATCH_MAX,
         )
 
     def submit(self, work: Callable[[Transaction], T]) -> Deferred[T]:

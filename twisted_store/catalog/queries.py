@@ -23,6 +23,9 @@ _EXPLAINED = """
     SELECT reasons, sequence, manifest, nodes, auto FROM objects
     JOIN placements USING (placement_id) LEFT JOIN decisions USING (decision_id)
 """
+_ENTRY_BY_NAME = _ENTRY + "WHERE name = ?"
+_ENTRY_BY_ID = _ENTRY + "WHERE object_id = ?"
+_EXPLAINED_BY_NAME = _EXPLAINED + "WHERE name = ?"
 _OF_PLACEMENT = """
     WHERE objects.placement_id = ? AND sequence > ? ORDER BY sequence LIMIT ?
 """
@@ -50,13 +53,13 @@ _NODES = """
 
 def get(database: Database, name: bytes) -> Entry | None:
     """The object of this name."""
-    row = database.execute(_ENTRY + "WHERE name = ?", (name,)).fetchone()
+    row = database.execute(_ENTRY_BY_NAME, (name,)).fetchone()
     return None if row is None else entry_of(row)
 
 
 def explain(database: Database, name: bytes) -> Explained | None:
     """The object of this name with the reasons for its placement."""
-    row = database.execute(_EXPLAINED + "WHERE name = ?", (name,)).fetchone()
+    row = database.execute(_EXPLAINED_BY_NAME, (name,)).fetchone()
     return None if row is None else _explained(row)
 
 
@@ -91,7 +94,7 @@ def find(database: Database, object_ids: Iterable[ObjectId]) -> dict[ObjectId, E
     found = {}
     for object_id in object_ids:
         packed = pack_object_id(object_id)
-        row = database.execute(_ENTRY + "WHERE object_id = ?", (packed,)).fetchone()
+        row = database.execute(_ENTRY_BY_ID, (packed,)).fetchone()
         if row is not None:
             found[object_id] = entry_of(row)
     return found

@@ -62,7 +62,7 @@ class ObjectRow:
             pack_placement(placement),
             auto,
             manifest.chunk_bytes(0),
-            manifest.encode(),
+            manifest.encoded,
             _encoded(reasons),
         )
 
@@ -97,7 +97,7 @@ class MoveRow:
             pack_placement(new),
             pack_placement(tuple(was if was != now else None for _, (was, now) in pairs)),
             frozenset((index, now) for index, (was, now) in pairs if now not in (was, None)),
-            manifest.encode(),
+            manifest.encoded,
             None if reasons is None else _encoded(reasons),
         )
 

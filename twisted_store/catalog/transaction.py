@@ -7,8 +7,10 @@ from typing import NamedTuple
 from twisted_store.catalog.entries import Committed, Deleted, KnownNode
 from twisted_store.catalog.queries import get, leaving
 from twisted_store.catalog.rows import MoveRow, ObjectRow
+from twisted_store.catalog.shared_rows import SharedRows
 from twisted_store.core.conditions import Conditions
 from twisted_store.core.ids import NodeId
+from twisted_store.core.striping import DATA_CHUNKS
 from twisted_store.database import Database
 from twisted_store.errors import ObjectNotFoundError
 
@@ -44,22 +46,8 @@ _MOVE = """
     UPDATE objects SET sequence = ?, placement_id = ?, manifest = ?, decision_id = ?
     WHERE sequence = ?
 """
-_ADD_TO_PLACEMENT = """
-    INSERT INTO placements (nodes, auto, objects, chunk_bytes) VALUES (?, ?, ?, ?)
-    ON CONFLICT (nodes, auto) DO UPDATE SET
-        objects = objects + excluded.objects, chunk_bytes = chunk_bytes + excluded.chunk_bytes
-    RETURNING placement_id
-"""
-_TAKE_FROM_PLACEMENT = """
-    UPDATE placements SET objects = objects - 1, chunk_bytes = chunk_bytes - (? + 4) / 5
-    WHERE placement_id = ?
-"""
 _SUCCEED = """
     UPDATE dead SET successor_object_id = ?, successor_placement_id = ? WHERE object_id = ?
-"""
-_ADD_TO_DECISION = """
-    INSERT INTO decisions (reasons, objects) VALUES (?, 1)
-    ON CONFLICT (reasons) DO UPDATE SET objects = objects + 1 RETURNING decision_id
 """
 _SAVE_NODE = """
     INSERT INTO nodes (node_id, url, zone, capacity_bytes, first_seen_us, last_seen_us,
@@ -79,17 +67,18 @@ class Transaction:
     of other callers in the same transaction stand.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, counters: Counters) -> None:
         self._database = database
-        row = database.execute("SELECT sequence, objects, size_bytes FROM meta").fetchone()
-        self._counters = Counters(*row)
+        self._counters = counters
+        self._shared = SharedRows(database)
 
     def store(self, row: ObjectRow, conditions: Conditions) -> Committed:
         """Make ``row`` the object of its name, or raise `PreconditionFailedError`."""
         current = self._current(row.name)
         _check(conditions, current)
-        placement_id = self._added(_ADD_TO_PLACEMENT, row.nodes, row.auto, 1, row.chunk_bytes)
-        decision_id = row.reasons and self._added(_ADD_TO_DECISION, row.reasons)
+        placement_id = self._shared.placement(row.nodes, row.auto)
+        decision_id = None if row.reasons is None else self._shared.decision(row.reasons)
+        self._shared.use(placement_id, decision_id, 1, row.chunk_bytes)
         sequence = self._count(row, current)
         if current is not None:
             self._bury(sequence, current, (row.object_id, placement_id))
@@ -128,8 +117,11 @@ class Transaction:
             return None
         *columns, _, auto, chunk_bytes = found
         current = _Current(*columns)
-        placement_id = self._added(_ADD_TO_PLACEMENT, row.new, auto, 1, chunk_bytes)
-        decision_id = self._decision(row, current)
+        placement_id = self._shared.placement(row.new, auto)
+        decision_id = current.decision_id
+        if row.reasons is not None:
+            decision_id = self._shared.decision(row.reasons)
+        self._shared.use(placement_id, decision_id, 1, chunk_bytes)
         sequence = self._next_sequence()
         execute = self._database.execute
         execute(_MOVE, (sequence, placement_id, row.manifest, decision_id, current.sequence))
@@ -141,7 +133,7 @@ class Transaction:
             (placement_id, row.object_id),
         )
         if row.left.strip(","):
-            left_id = self._added(_ADD_TO_PLACEMENT, row.left, auto, 0, 0)
+            left_id = self._shared.placement(row.left, auto)
             execute(
                 "INSERT INTO dead VALUES (?, ?, ?, ?, ?)",
                 (sequence, row.object_id, left_id, *moved),
@@ -166,7 +158,8 @@ class Transaction:
         self._database.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
 
     def finish(self) -> Counters:
-        """Write the counters: the last thing before COMMIT, never without an effect."""
+        """Write what was counted: the last thing before COMMIT, never without an effect."""
+        self._shared.write()
         self._database.execute(
             "UPDATE meta SET transactions = transactions + 1,"
             " sequence = ?, objects = ?, size_bytes = ?",
@@ -178,33 +171,19 @@ class Transaction:
         row = self._database.execute(_CURRENT, (name,)).fetchone()
         return None if row is None else _Current(*row)
 
-    def _decision(self, row: MoveRow, current: _Current) -> int | None:
-        """The reasons of the move, or once more those that the object has."""
-        if row.reasons is not None:
-            return self._added(_ADD_TO_DECISION, row.reasons)
-        self._database.execute(
-            "UPDATE decisions SET objects = objects + 1 WHERE decision_id = ?",
-            (current.decision_id,),
-        )
-        return current.decision_id
-
-    def _added(self, statement: str, *values: object) -> int:
-        """The id of the row with these values, of one object more."""
-        [(row_id,)] = self._database.execute(statement, values).fetchall()
-        return int(row_id)
-
     def _next_sequence(self) -> int:
-        self._counters = self._counters._replace(sequence=self._counters.sequence + 1)
-        return self._counters.sequence
+        sequence, objects, size_bytes = self._counters
+        self._counters = Counters(sequence + 1, objects, size_bytes)
+        return sequence + 1
 
     def _count(self, added: ObjectRow | None, removed: _Current | None) -> int:
-        _, objects, size_bytes = self._counters
+        sequence, objects, size_bytes = self._counters
         if added is not None:
             objects, size_bytes = objects + 1, size_bytes + added.size_bytes
         if removed is not None:
             objects, size_bytes = objects - 1, size_bytes - removed.size_bytes
-        self._counters = self._counters._replace(objects=objects, size_bytes=size_bytes)
-        return self._next_sequence()
+        self._counters = Counters(sequence + 1, objects, size_bytes)
+        return sequence + 1
 
     def _bury(
         self, sequence: int, current: _Current, successor: tuple[bytes | None, int | None]
@@ -221,12 +200,8 @@ class Transaction:
 
     def _leave(self, current: _Current) -> None:
         """The placement and the decision have an object less."""
-        execute = self._database.execute
-        execute(_TAKE_FROM_PLACEMENT, (current.size_bytes, current.placement_id))
-        if current.decision_id is not None:
-            decision = (current.decision_id,)
-            execute("UPDATE decisions SET objects = objects - 1 WHERE decision_id = ?", decision)
-            execute("DELETE FROM decisions WHERE decision_id = ? AND objects = 0", decision)
+        chunk_bytes = -(-current.size_bytes // DATA_CHUNKS)
+        self._shared.use(current.placement_id, current.decision_id, -1, -chunk_bytes)
 
 
 def _check(conditions: Conditions, current: _Current | None) -> None:

@@ -47,6 +47,7 @@ class Writer:
         self._database = database
         self._mode = mode
         self._works_in_log = 0
+        self._synchronous: Synchronous | None = None
         row = database.execute(
             "SELECT cluster_id, incarnation, sequence, objects, size_bytes FROM meta"
         ).fetchone()
@@ -84,7 +85,7 @@ class Writer:
             _checkpoint(self._database, "RESTART")
             self._works_in_log = 0
         self._works_in_log += len(works)
-        set_synchronous(self._database, "FULL" if sync else _SYNCHRONOUS[self._mode])
+        self._set_synchronous("FULL" if sync else _SYNCHRONOUS[self._mode])
         return self._write(works)
 
     def close(self) -> None:
@@ -92,10 +93,15 @@ class Writer:
         _checkpoint(self._database, "TRUNCATE")
         self._database.close()
 
+    def _set_synchronous(self, level: Synchronous) -> None:
+        if self._synchronous != level:
+            set_synchronous(self._database, level)
+            self._synchronous = level
+
     def _write(self, works: Sequence[Work[Transaction]]) -> Written:
         try:
             self._database.execute("BEGIN IMMEDIATE")
-            transaction = Transaction(self._database)
+            transaction = Transaction(self._database, self.counters)
             results = outcomes(works, transaction)
             counters = transaction.finish()
         except Exception as error:
@@ -104,6 +110,7 @@ class Writer:
                 self._database.execute("ROLLBACK")
             raise NotWrittenError(f"The catalog could not be written: {error}.") from error
         self._database.execute("COMMIT")
+        self.counters = counters
         return Written(results, counters)
 
 

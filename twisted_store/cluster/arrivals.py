@@ -7,7 +7,7 @@ from functools import partial
 from twisted.logger import Logger
 
 from twisted_store.cluster.heartbeat import NodeReport
-from twisted_store.cluster.member import Member
+from twisted_store.cluster.member import Member, Traffic
 from twisted_store.cluster.members import Members, Prober
 from twisted_store.cluster.tasks import Tasks
 from twisted_store.core.ids import ClusterId, NodeId
@@ -90,6 +90,8 @@ class Arrivals:
             oldest_disk_call_seconds=report.oldest_disk_call_seconds,
             read_only=not report.last_sync_ok,
         )
+        traffic = Traffic() if known is None else known.traffic
+        traffic.stored_bytes = 0  # the report counts them
         return Member(
             peer=Peer(report.node_id, report.url),
             zone=report.zone,
@@ -98,7 +100,7 @@ class Arrivals:
             instance=report.instance,
             version=report.version,
             reported_bytes=report.used_bytes,
-            assigned_bytes=0 if known is None else known.assigned_bytes,
+            traffic=traffic,
             quarantined_chunks=report.quarantined_chunks,
             lost=report.used_bytes > 0 if known is None else known.lost,
             merging=known is not None and known.merging,

@@ -1,9 +1,21 @@
 """One node as the api knows it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from twisted_store.core.membership import NodeHealth, Verdict
 from twisted_store.core.peer import Peer
+
+
+@dataclass(slots=True)
+class Traffic:
+    """
+    What a node was given since its last report, and what is on its way to it.
+
+    Changed in place, unlike the rest of a `Member`: it changes with every chunk.
+    """
+
+    stored_bytes: int = 0
+    assigned_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,10 +24,10 @@ class Member:
     One node as the api knows it.
 
     ``instance`` is that of its running process, empty until it was heard of in this life of the
-    api. ``reported_bytes`` is what it said it uses, ``stored_bytes`` what it was given since, and
-    ``assigned_bytes`` what is on its way. ``zone_named`` tells that an operator named its zone.
-    What a ``lost`` one holds counts as gone until it was compared with the catalog, as it is while
-    ``merging``; a ``draining`` one takes nothing and gives away what it has.
+    api. ``reported_bytes`` is what it said it uses; all records of a node share its ``traffic``.
+    ``zone_named`` tells that an operator named its zone. What a ``lost`` one holds counts as gone
+    until it was compared with the catalog, as it is while ``merging``; a ``draining`` one takes
+    nothing and gives away what it has.
     """
 
     peer: Peer
@@ -24,8 +36,7 @@ class Member:
     instance: str = ""
     version: str = ""
     reported_bytes: int = 0
-    stored_bytes: int = 0
-    assigned_bytes: int = 0
+    traffic: Traffic = field(default_factory=Traffic)
     quarantined_chunks: int = 0
     zone_named: bool = False
     lost: bool = False
@@ -36,7 +47,7 @@ class Member:
     @property
     def used_bytes(self) -> int:
         """What counts as used when a chunk is placed."""
-        return self.reported_bytes + self.stored_bytes + self.assigned_bytes
+        return self.reported_bytes + self.traffic.stored_bytes + self.traffic.assigned_bytes
 
     @property
     def durable(self) -> tuple[object, ...]:

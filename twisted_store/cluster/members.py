@@ -114,13 +114,15 @@ class Members:
         """So many bytes are on their way to the node; negative when they no longer are."""
         member = self._members.get(node_id)
         if member is not None:
-            self.put(replace(member, assigned_bytes=member.assigned_bytes + size_bytes))
+            member.traffic.assigned_bytes += size_bytes
+            self.fills.assign(node_id, size_bytes)
 
     def stored(self, node_id: NodeId, size_bytes: int) -> None:
         """The node stored so many bytes since its last heartbeat."""
         member = self._members.get(node_id)
         if member is not None:
-            self.put(replace(member, stored_bytes=member.stored_bytes + size_bytes))
+            member.traffic.stored_bytes += size_bytes
+            self.fills.assign(node_id, size_bytes)
 
     def failed(self, node_id: NodeId, failure: StoreError) -> None:
         """The node failed on the data path: no chunks for it until a probe finds it well."""
@@ -128,7 +130,8 @@ class Members:
         if member is None:
             return
         if isinstance(failure, NoSpaceError):
-            self.put(replace(member, reported_bytes=member.capacity_bytes, stored_bytes=0))
+            member.traffic.stored_bytes = 0
+            self.put(replace(member, reported_bytes=member.capacity_bytes))
             return
         health = member.health.failed(failure.message, self.now_seconds)
         self.put(replace(member, health=health))

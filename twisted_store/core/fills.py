@@ -63,10 +63,15 @@ class NodeFills(Mapping[NodeId, NodeFill]):
 
     def __init__(self) -> None:
         self._by_id: dict[NodeId, NodeFill] = {}
+        self._assigned: dict[NodeId, int] = {}
         self.generation = 0
 
     def __getitem__(self, node_id: NodeId) -> NodeFill:
-        return self._by_id[node_id]
+        fill = self._by_id[node_id]
+        assigned_bytes = self._assigned.pop(node_id, 0)
+        if assigned_bytes:
+            fill = self._by_id[node_id] = fill.grown(assigned_bytes)
+        return fill
 
     def __iter__(self) -> Iterator[NodeId]:
         return iter(self._by_id)
@@ -78,14 +83,17 @@ class NodeFills(Mapping[NodeId, NodeFill]):
         """Take a new node, or new figures of a known one."""
         before = self._by_id.get(fill.node_id)
         self._by_id[fill.node_id] = fill
+        self._assigned.pop(fill.node_id, None)
         if before is None or (before.usable, before.zone) != (fill.usable, fill.zone):
             self.generation += 1
 
     def remove(self, node_id: NodeId) -> None:
         """Forget a node."""
+        self._assigned.pop(node_id, None)
         if self._by_id.pop(node_id, None) is not None:
             self.generation += 1
 
     def assign(self, node_id: NodeId, size_bytes: int) -> None:
         """Count bytes as used before the node's next heartbeat says so; a negative size returns."""
-        self._by_id[node_id] = self._by_id[node_id].grown(size_bytes)
+        # Added up, as this is called several times for each that somebody looks.
+        self._assigned[node_id] = self._assigned.get(node_id, 0) + size_bytes

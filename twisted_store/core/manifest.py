@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Self
 
 from twisted_store.core.ids import ObjectId
@@ -18,7 +19,7 @@ FORMAT = 1
 _CANONICAL = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Manifest:
     """
     One version of one object.
@@ -49,14 +50,16 @@ class Manifest:
     @property
     def chunk_sizes(self) -> list[int]:
         """Bytes of each chunk."""
-        return [self.chunk_bytes(index) for index in range(self.scheme.width)]
+        sizes = self.striping.chunk_sizes
+        return [sizes[self.scheme.model(index)] for index in range(self.scheme.width)]
 
     @property
     def modified_seconds(self) -> int:
         """``created_us`` in whole seconds, as ``Last-Modified`` has it."""
         return self.created_us // 1_000_000
 
-    def encode(self) -> bytes:
+    @cached_property
+    def encoded(self) -> bytes:
         """Canonical JSON in UTF-8: the same manifest always gives the same bytes."""
         values = {name: getattr(self, name) for name in _FIELDS}
         return _CANONICAL.encode({"format": FORMAT, **values}).encode()

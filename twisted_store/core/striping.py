@@ -46,24 +46,53 @@ class Striping:
         """Bytes of a full stripe."""
         return DATA_CHUNKS * self.unit_bytes
 
+    @property
+    def chunk_sizes(self) -> list[int]:
+        """Bytes of each chunk."""
+        full_stripes, rest = divmod(self.size_bytes, self.stripe_bytes)
+        width, longer = divmod(rest, DATA_CHUNKS)
+        shortest = full_stripes * self.unit_bytes + width
+        return [shortest + (index < longer) for index in range(DATA_CHUNKS)]
+
     def chunk_bytes(self, index: int) -> int:
         """Bytes of chunk ``index``."""
-        return self.before(self.size_bytes, index)
+        return self.chunk_sizes[index]
 
-    def before(self, position: int, index: int) -> int:
-        """How many bytes of chunk ``index`` come before object byte ``position``."""
+    def split(self, position: int) -> list[int]:
+        """How many bytes of each chunk come before object byte ``position``."""
         stripe, within = divmod(position, self.stripe_bytes)
-        start, width = self._unit(stripe, index)
-        return stripe * self.unit_bytes + min(max(within - start, 0), width)
+        width, longer = self._widths(stripe)
+        before = stripe * self.unit_bytes
+        split = []
+        for index in range(DATA_CHUNKS):
+            unit_bytes = width + (index < longer)
+            split.append(before + min(within, unit_bytes))
+            within = max(within - unit_bytes, 0)
+        return split
 
     def runs(self, first: int, end: int) -> Iterator[Run]:
         """The runs that make up the object's bytes from ``first`` up to, not including, ``end``."""
         position = first
         while position < end:
-            run = self._run_at(position)
-            size = min(run.size_bytes, end - position)
-            yield Run(run.index, run.offset, size)
-            position += size
+            run = self.run_at(position, end)
+            yield run
+            position += run.size_bytes
+
+    def run_at(self, position: int, end: int) -> Run:
+        """The first of these runs; raises ValueError for a position outside the object."""
+        if not 0 <= position < self.size_bytes:
+            raise ValueError(f"byte {position} lies outside {self.size_bytes} bytes")
+        stripe, within = divmod(position, self.stripe_bytes)
+        width, longer = self._widths(stripe)
+        longer_bytes = longer * (width + 1)
+        if within < longer_bytes:
+            width += 1
+            index, offset = divmod(within, width)
+        else:
+            index, offset = divmod(within - longer_bytes, width)
+            index += longer
+        size_bytes = min(width - offset, end - position)
+        return Run(index, stripe * self.unit_bytes + offset, size_bytes)
 
     def bytes_of_stripe(self, stripe: int) -> int:
         """Object bytes in that stripe; none behind the last one."""
@@ -75,21 +104,12 @@ class Striping:
 
     def unit_of(self, stripe: int, index: int) -> int:
         """Bytes of unit ``index`` of that stripe."""
-        return self._unit(stripe, index)[1] if self.bytes_of_stripe(stripe) else 0
+        if not self.bytes_of_stripe(stripe):
+            return 0
+        width, longer = self._widths(stripe)
+        return width + (index < longer)
 
-    def _unit(self, stripe: int, index: int) -> tuple[int, int]:
-        """Start within the stripe, and width, of unit ``index`` of that stripe."""
+    def _widths(self, stripe: int) -> tuple[int, int]:
+        """Bytes of the shortest unit of that stripe, and how many have one byte more."""
         full_stripes, rest = divmod(self.size_bytes, self.stripe_bytes)
-        if stripe < full_stripes:
-            return index * self.unit_bytes, self.unit_bytes
-        width, longer = divmod(rest, DATA_CHUNKS)
-        return index * width + min(index, longer), width + (index < longer)
-
-    def _run_at(self, position: int) -> Run:
-        stripe, within = divmod(position, self.stripe_bytes)
-        for index in range(DATA_CHUNKS):
-            start, width = self._unit(stripe, index)
-            if start <= within < start + width:
-                offset = stripe * self.unit_bytes + within - start
-                return Run(index, offset, start + width - within)
-        raise ValueError(f"byte {position} lies outside {self.size_bytes} bytes")
+        return (self.unit_bytes, 0) if stripe < full_stripes else divmod(rest, DATA_CHUNKS)

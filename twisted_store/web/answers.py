@@ -52,6 +52,8 @@ STATUSES: Final[Mapping[type[StoreError], int]] = {
     NoSpaceError: 507,
 }
 
+_JSON = json.JSONEncoder(ensure_ascii=False)
+
 log = Logger()
 
 
@@ -62,7 +64,7 @@ def status_of(error: StoreError) -> int:
 
 def encode_json(value: object) -> bytes:
     """One line of JSON in UTF-8; a lone surrogate stays an escape."""
-    return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+    return _JSON.encode(value).encode("utf-8", "backslashreplace") + b"\n"
 
 
 def error_body(code: str, message: str, request_id: str) -> bytes:

@@ -9,7 +9,7 @@ Like ``request.py`` this file uses private names of twisted.web, to tell one ref
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from twisted.internet.interfaces import IDelayedCall, ITCPTransport
+from twisted.internet.interfaces import IAddress, IDelayedCall, ITCPTransport
 from twisted.internet.main import CONNECTION_DONE
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
@@ -53,6 +53,7 @@ class StreamingChannel(HTTPChannel):
     totalHeadersSize = HEADER_BYTES_MAX  # noqa: N815
     maxHeaders = HEADERS_MAX  # noqa: N815
 
+    _host: IAddress
     _ignores_input = False
     _ignored_bytes = 0
     _leaving = False
@@ -122,6 +123,7 @@ class StreamingChannel(HTTPChannel):
     def connectionMade(self) -> None:
         """A client connected; more of them than the site takes are told so."""
         super().connectionMade()
+        self._host = self.transport.getHost()
         widen(self.transport)
         if not self.site.admit(self):
             self.refuse(503, "overloaded", "Too many connections; try again later.")
@@ -163,6 +165,10 @@ class StreamingChannel(HTTPChannel):
             self.refuse(408, SlowClientError.code, "The headers did not come in time.")
         else:
             self.loseConnection()
+
+    def getHost(self) -> IAddress:
+        """The own address, which every request wants to know and only the system could tell."""
+        return self._host
 
     # Called by the parser.
 

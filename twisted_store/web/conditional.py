@@ -4,9 +4,17 @@ import re
 
 from twisted.web.http_headers import Headers
 
-from twisted_store.core.conditions import Conditions, EntityTag, EntityTags
+from twisted_store.core.conditions import NO_CONDITIONS, Conditions, EntityTag, EntityTags
 from twisted_store.errors import BadRequestError
 from twisted_store.web.dates import parse_date
+
+_FIELDS = (
+    b"If-Match",
+    b"If-None-Match",
+    b"If-Modified-Since",
+    b"If-Unmodified-Since",
+    b"If-Range",
+)
 
 _ENTITY_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 _ENTITY_TAGS = re.compile(rf"{_ENTITY_TAG.pattern}(?:[ \t]*+,[ \t]*+(?:{_ENTITY_TAG.pattern})?)*+")
@@ -19,6 +27,8 @@ def parse_conditions(headers: Headers) -> Conditions:
     Raises BadRequestError for a malformed entity tag; a malformed date is as good as absent, as
     sections 13.1.3 and 13.1.4 say.
     """
+    if not any(map(headers.hasHeader, _FIELDS)):
+        return NO_CONDITIONS
     return Conditions(
         if_match=_entity_tags(headers, "If-Match"),
         if_none_match=_entity_tags(headers, "If-None-Match"),

@@ -187,6 +187,10 @@ class StreamingRequest(Request):
         """A constant: routes do not depend on the client's Host, nor fail on it."""
         return b"localhost"
 
+    def isSecure(self) -> bool:  # noqa: N802
+        """A constant for the same reason; TLS ends before it comes here."""
+        return False
+
     def processingFailed(self, reason: Failure) -> None:  # noqa: N802
         """Answer what no route could."""
         if answer_failure(self, reason) is None:

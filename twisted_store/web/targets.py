@@ -71,19 +71,21 @@ def parse_query(query: bytes) -> dict[str, str]:
 
 def percent_decode(escaped: bytes) -> bytes:
     """The bytes that ``escaped`` stands for (RFC 3986 section 2.1), decoded once."""
+    if b"%" not in escaped:
+        return escaped
     if _MALFORMED_ESCAPE.search(escaped):
         raise BadRequestError("A percent sign needs two hexadecimal digits; %25 stands for itself.")
     return unquote_to_bytes(escaped)
 
 
 def _origin_form(uri: bytes) -> bytes:
+    if uri.startswith(b"/"):
+        return uri
     match = _ABSOLUTE_FORM.match(uri)
-    if match is not None:
-        origin_form = uri[match.end() :]
-        return origin_form if origin_form.startswith(b"/") else b"/" + origin_form
-    if not uri.startswith(b"/"):
+    if match is None:
         raise BadRequestError("The request target must be a path that begins with a slash.")
-    return uri
+    origin_form = uri[match.end() :]
+    return origin_form if origin_form.startswith(b"/") else b"/" + origin_form
 
 
 def _utf8(raw: bytes) -> str:
