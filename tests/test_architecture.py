@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "api": SHARED | {"catalog", "storage"},
     "node": SHARED | {"storage"},
     "simulation": SHARED | {"catalog", "coding", "database", "storage", "api", "node"},
-    "cli": SHARED | {"catalog", "storage", "simulation"},
+    "cli": SHARED | {"catalog", "database", "storage", "simulation"},
 }
 
 REACTOR = "twisted.internet.reactor"

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from twisted_store.database import open_reader, open_sqlite, open_writer
+from twisted_store.database import open_in_memory, open_reader, open_sqlite, open_writer
 from twisted_store.errors import StartupError
-from twisted_store.simulation.memory_database import open_in_memory
 
 
 def test_a_reader_sees_what_is_committed_and_cannot_write(tmp_path: Path) -> None:

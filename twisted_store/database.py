@@ -1,7 +1,7 @@
 """The seam to SQLite: what is asked of a connection, and how the product opens one."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -39,6 +39,9 @@ class Database(Protocol):
     def execute(self, sql: str, parameters: tuple[Any, ...] = ..., /) -> Cursor:
         """Run one statement."""
 
+    def executemany(self, sql: str, parameters: Iterable[tuple[Any, ...]], /) -> object:
+        """Run one statement once for each of the parameters."""
+
     def close(self) -> None:
         """Let go of the file."""
 
@@ -62,6 +65,15 @@ def open_sqlite(path: Path, read_only: bool) -> Database:
         isolation_level=None,
         check_same_thread=False,
     )
+
+
+def open_in_memory(path: Path, read_only: bool) -> Database:  # noqa: ARG001
+    """
+    An empty database that nobody else sees, wherever it is said to be; nothing of it is kept.
+
+    Satisfies `DatabaseOpener`, for what may be gone at any time.
+    """
+    return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
 
 
 def open_reader(opener: DatabaseOpener, path: Path) -> Database:

@@ -31,6 +31,7 @@ Every error this project raises on purpose.
     │   └── StoppingError
     ├── NoSpaceError                                                                507
     └── StartupError               a role refuses to start
+        └── DirectoryHeldError
 
 The message is written for the person who reads the answer: what happened, why, what to do. ``code``
 is for programs and never changes. The mapping to HTTP statuses lives in ``web/answers.py``.
@@ -232,3 +233,7 @@ class StartupError(StoreError):
     """A role refuses to start; the message is shown to the operator."""
 
     code = "startup"
+
+
+class DirectoryHeldError(StartupError):
+    """Another process uses the data directory."""

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NoReturn, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -38,6 +39,9 @@ T = TypeVar("T")
 
 THREADS_MAX = 16
 """Threads of a role for disk and catalog calls; more would only queue at the disk."""
+
+ENDPOINTS_MAX = 256
+"""Addresses of nodes that are kept ready to be connected to."""
 
 ATTEMPT_SECONDS = 0.02
 """Between attempts at the addresses of a name; also what a refusal of the only one waits for."""
@@ -120,12 +124,17 @@ class _TcpEndpoints:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
+        # An agent asks for each request, whether it connects or not.
+        self._made = lru_cache(ENDPOINTS_MAX)(self._make)
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """Where ``uri`` points to; raises `SchemeNotSupported` for what would need TLS."""
         if uri.scheme != b"http":
             raise SchemeNotSupported(f"{uri.scheme.decode()} is not spoken here, http is")
-        endpoint = HostnameEndpoint(self._reactor, uri.host, uri.port, attemptDelay=ATTEMPT_SECONDS)
+        return self._made(uri.host, uri.port)
+
+    def _make(self, host: bytes, port: int) -> IStreamClientEndpoint:
+        endpoint = HostnameEndpoint(self._reactor, host, port, attemptDelay=ATTEMPT_SECONDS)
         return _WideEndpoint(endpoint)
 
 

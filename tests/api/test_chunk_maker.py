@@ -25,8 +25,8 @@ from twisted_store.core.moves import Cause, MovableObject, Plan, Step
 from twisted_store.core.reasons import NO_REASONS
 from twisted_store.core.scheme import Scheme, SchemeRules
 from twisted_store.errors import ChecksumError, NodeFailedError, NoSpaceError, StoreError
-from twisted_store.simulation.cluster import API, Setting
 from twisted_store.simulation.disk import MemoryDisk
+from twisted_store.simulation.setting import API, Setting
 from twisted_store.storage.disk import OsDisk
 
 CONTENT = content_of(5 * MIB + 1003)

@@ -78,6 +78,14 @@ class World:
         for part in parts:
             result_of(start(self.upload.write(memoryview(part))))
 
+    def finish(self) -> "Deferred[None]":
+        """Send the manifest, and wait."""
+
+        async def finish() -> None:
+            await self.upload.finish(MANIFEST)
+
+        return start(finish())
+
     def _open(self, node_id: NodeId) -> ChunkPut:
         self.nodes[node_id] = Node(node_id)
         exchange = self.nodes[node_id].exchange
@@ -102,7 +110,7 @@ def test_a_chunk_goes_to_its_node() -> None:
     """And nowhere else."""
     world = World()
     world.write(b"some ", b"content")
-    finished = start(world.upload.finish(MANIFEST))
+    finished = world.finish()
     assert not finished.called
     world.node.acknowledge()
     result_of(finished)
@@ -118,7 +126,7 @@ def test_p5_a_chunk_of_one_unit_goes_elsewhere(error: StoreError) -> None:
     world.write(first)
     world.node.fail(error)
     world.write(second)
-    finished = start(world.upload.finish(MANIFEST))
+    finished = world.finish()
     world.node.acknowledge()
     result_of(finished)
     assert world.nodes[NODES[1]].received == (first + second, MANIFEST)
@@ -129,7 +137,7 @@ def test_p5_a_node_that_fails_at_the_manifest_is_replaced_too() -> None:
     """Whatever it had taken."""
     world = World()
     world.write(b"content")
-    finished = start(world.upload.finish(MANIFEST))
+    finished = world.finish()
     world.node.fail(NodeFailedError("gone"))
     assert not finished.called
     world.node.acknowledge()
@@ -141,7 +149,7 @@ def test_p5_one_node_after_the_other_may_fail() -> None:
     """As long as there are others."""
     world = World()
     world.write(b"content")
-    finished = start(world.upload.finish(MANIFEST))
+    finished = world.finish()
     for _ in range(3):
         world.node.fail(NodeFailedError("gone"))
     world.node.acknowledge()
@@ -153,7 +161,7 @@ def test_p5_one_node_after_the_other_may_fail() -> None:
 def test_p5_without_another_node_the_upload_fails() -> None:
     """With what the operator can do something about."""
     world = World(replacements=0)
-    finished = start(world.upload.finish(MANIFEST))
+    finished = world.finish()
     world.node.fail(NodeFailedError("It is gone."))
     with pytest.raises(TooFewNodesError, match=r"It is gone\. No other node .*: no other node\."):
         result_of(finished)
@@ -173,7 +181,7 @@ def test_p5_beyond_one_unit_the_bytes_are_gone() -> None:
 def test_an_error_of_ours_is_not_the_nodes() -> None:
     """Another node would not help."""
     world = World()
-    finished = start(world.upload.finish(MANIFEST))
+    finished = world.finish()
     world.node.fail(StoreError("a bug"))
     with pytest.raises(StoreError, match="a bug"):
         result_of(finished)

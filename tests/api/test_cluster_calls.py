@@ -12,7 +12,7 @@ from tests.catalog.seams import start
 from tests.simulation.calls import Calls, content_of
 from tests.web.wire import Answer
 from twisted_store.core.scheme import Scheme, SchemeRules
-from twisted_store.simulation.cluster import API
+from twisted_store.simulation.setting import API
 
 NOBODY = "f" * 16
 CONTENT = content_of(50_000)

@@ -24,7 +24,7 @@ REPORT: dict[str, Any] = {
     "free_bytes": 2**40,
     "instance": "1",
     "version": "0.1",
-    "wire_format": 2,
+    "wire_format": 3,
     "chunk_format": 1,
     "cluster_id": None,
     "oldest_disk_call_seconds": 0.0,
@@ -61,8 +61,10 @@ def beat(cluster: ApiCluster, name: str = "zone", value: object = "here") -> Ans
 
 
 def test_a_heartbeat_hears_the_verdict(lonely: ApiCluster) -> None:
-    """Here the node cannot be reached, which it is told."""
-    answer = beat(lonely)
+    """Here the node, one that nobody has heard of before, cannot be reached, which it is told."""
+    new = "b" * 16
+    body = json.dumps(REPORT | {"node_id": new}).encode()
+    answer = post(lonely, f"/nodes/{new}/heartbeat", body)
     heard = answer.json()
     assert (answer.status, heard["membership"], heard["incarnation"]) == (200, "suspect", 1)
     assert "refused" in heard["reason"]

@@ -34,8 +34,8 @@ from twisted_store.errors import (
     TooFewNodesError,
     TooLargeError,
 )
-from twisted_store.simulation.cluster import Setting, fresh_disk
 from twisted_store.simulation.disk import MemoryDisk
+from twisted_store.simulation.setting import Setting, fresh_disk
 
 UPLOAD_BYTES_MAX = memory_bytes(None, Scheme.PLAIN)
 

@@ -36,8 +36,10 @@ from twisted_store.core.reasons import NO_REASONS, Reasons
 from twisted_store.core.scheme import Scheme, SchemeRules
 from twisted_store.database import DatabaseOpener
 from twisted_store.seams import Seams
-from twisted_store.simulation.cluster import API, API_PORT, Setting, SimulatedCluster
+from twisted_store.simulation.cluster import API_PORT, NODE_ROOT, SimulatedCluster
 from twisted_store.simulation.network import SimulatedHost
+from twisted_store.simulation.setting import API, Setting
+from twisted_store.storage.contents import chunks_in
 from twisted_store.storage.disk import Disk
 
 T = TypeVar("T")
@@ -62,6 +64,10 @@ CONFIG = ApiConfig(
 )
 
 
+FILES = Setting(needle_bytes_max=0)
+"""A file for each chunk, so that a test can lay its hands on it."""
+
+
 class ApiCluster(SimulatedCluster):
     """A simulated cluster; ``changes`` are those of the api's config."""
 
@@ -70,7 +76,7 @@ class ApiCluster(SimulatedCluster):
     ) -> None:
         self._config = replace(CONFIG, data=str(directory / "api"), **changes)
         self._gates: dict[str, Deferred[None]] = {}
-        super().__init__(directory, seed=3, nodes=nodes, setting=setting or Setting())
+        super().__init__(directory, seed=3, nodes=nodes, setting=setting or FILES)
 
     def __enter__(self) -> Self:
         return self
@@ -90,12 +96,11 @@ class ApiCluster(SimulatedCluster):
         return service
 
     def chunk_files(self) -> dict[str, str]:
-        """Names of the chunk files, node and chunk, and their states."""
+        """The states of all chunks, by node and chunk."""
         found = {}
         for name in self._disks.keys() - {API}:
-            for path in self.chunk_paths(name):
-                chunk, _, state = path.rpartition("/")[2].partition(".")
-                found[f"{name}/{chunk}"] = state
+            for chunk_id, held in chunks_in(self.disk(name), NODE_ROOT).items():
+                found[f"{name}/{chunk_id}"] = held.state.value
         return found
 
     def node_ids(self) -> dict[NodeId, str]:
@@ -141,7 +146,7 @@ class ApiCluster(SimulatedCluster):
         self.run(host.listen_endpoint(8101).listen(factory))
 
     def lose_chunks(self, name: str) -> None:
-        """Let a node find its disk without any chunk."""
+        """Let a node find its disk without any chunk; they must be files."""
         for path in self.chunk_paths(name):
             self.disk(name).remove(path)
 

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
@@ -80,6 +80,11 @@ class WatchedDatabase:
         if any(sql.startswith(start) for start in self._failing):
             raise sqlite3.OperationalError("disk I/O error")
         return self._database.execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Iterable[tuple[Any, ...]], /) -> None:
+        """Run one statement for each of the parameters."""
+        for each in parameters:
+            self.execute(sql, each)
 
     def close(self) -> None:
         """Let go of the file."""

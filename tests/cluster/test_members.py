@@ -96,7 +96,7 @@ def report(number: int) -> NodeReport:
         free_bytes=GIB,
         instance=f"first{number}",
         version="1",
-        wire_format=2,
+        wire_format=3,
         chunk_format=1,
         cluster_id=None,
         oldest_disk_call_seconds=0.0,

@@ -1,4 +1,4 @@
-"""What files of chunks there are on nodes, and what there should be."""
+"""What chunks there are on nodes, and what there should be."""
 
 import json
 import time
@@ -8,13 +8,16 @@ from urllib.parse import quote
 
 from tests.integration.client import Client
 from tests.integration.oracle import ViolationError
+from twisted_store.storage.contents import chunks_in
+from twisted_store.storage.directory import ChunkState
+from twisted_store.storage.disk import OsDisk
 
 SWEPT_SECONDS_MAX = 30.0
 LOOK_SECONDS = 0.2
 SHOWN_MAX = 10
 
 Places = set[tuple[str, str]]
-"""Node ids and names of files of chunks."""
+"""Node ids and chunks with their states."""
 
 
 def listed_tags(client: Client, limit: int = 100) -> dict[str, str]:
@@ -49,17 +52,21 @@ def wanted_places(client: Client) -> Places:
 
 def held_places(directory: Path, lost: Collection[str] = ()) -> Places:
     """
-    All files of chunks that nodes with directories below this one hold, in any state.
+    All chunks that nodes with directories below this one hold, in any state.
 
-    The nodes whose directories have the names ``lost`` are left out.
+    Dead needles apart: they are garbage, which is collected once there is more of it. The nodes
+    whose directories have the names ``lost`` are left out.
     """
     places: Places = set()
     for identity in directory.glob("*/node.json"):
         if identity.parent.name in lost:
             continue
         node_id = json.loads(identity.read_text())["node_id"]
-        files = identity.parent.glob("chunks/*/*")
-        places |= {(node_id, file.name) for file in files}
+        places |= {
+            (node_id, f"{chunk_id}.{found.state.value}")
+            for chunk_id, found in chunks_in(OsDisk(), str(identity.parent)).items()
+            if not (found.is_needle and found.state is ChunkState.DEAD)
+        }
     return places
 
 

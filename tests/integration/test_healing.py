@@ -2,8 +2,6 @@
 
 import signal
 import time
-from contextlib import closing
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,9 +13,11 @@ from tests.integration.oracle import ViolationError
 from twisted_store.cli.local_cluster import LocalCluster
 from twisted_store.core.chunk_file import HEADER_BYTES
 from twisted_store.core.ids import ChunkId
+from twisted_store.core.whole_chunk import decode_whole
 from twisted_store.errors import CorruptionError
+from twisted_store.storage.contents import FoundChunk, chunks_in
+from twisted_store.storage.directory import ChunkState
 from twisted_store.storage.disk import OsDisk
-from twisted_store.storage.reader import open_chunk
 
 MIB = 1024 * 1024
 NODES = 8
@@ -84,27 +84,31 @@ def wait_until_healed(client: Client, survived: int) -> float:
 
 def damage(directory: Path, seed: int) -> int:
     """Flip a byte in some of the chunks that a node holds; in how many."""
-    files = sorted(directory.glob("chunks/*/*.confirmed"))
-    chosen = Random(seed).sample(files, max(3, round(DAMAGED_PART * len(files))))
-    for file in chosen:
-        with file.open("r+b") as chunk:
-            chunk.seek(HEADER_BYTES // 2)
-            [byte] = chunk.read(1)
-            chunk.seek(HEADER_BYTES // 2)
-            chunk.write(bytes([byte ^ 0xFF]))
+    held = sorted(confirmed_chunks(directory).items())
+    chosen = Random(seed).sample(held, max(3, round(DAMAGED_PART * len(held))))
+    for _, found in chosen:
+        with Path(found.path).open("r+b") as file:
+            file.seek(found.offset + HEADER_BYTES // 2)
+            [byte] = file.read(1)
+            file.seek(found.offset + HEADER_BYTES // 2)
+            file.write(bytes([byte ^ 0xFF]))
     return len(chosen)
+
+
+def confirmed_chunks(directory: Path) -> dict[ChunkId, FoundChunk]:
+    """Those that a node holds."""
+    held = chunks_in(OsDisk(), str(directory)).items()
+    return {each: found for each, found in held if found.state is ChunkState.CONFIRMED}
 
 
 def damaged_chunks(directory: Path) -> list[str]:
     """Those of the chunks that a node holds that are not what was written."""
     damaged = []
-    for file in directory.glob("chunks/*/*.confirmed"):
-        chunk_id = ChunkId.parse(file.name.removesuffix(".confirmed"))
+    for chunk_id, found in confirmed_chunks(directory).items():
         try:
-            with closing(open_chunk(partial(OsDisk().open, str(file)), chunk_id)) as chunk:
-                chunk.verify()
+            decode_whole(found.content(OsDisk()), chunk_id)
         except CorruptionError:
-            damaged.append(file.name)
+            damaged.append(str(chunk_id))
         except FileNotFoundError:
             continue  # it went after it was listed
     return damaged

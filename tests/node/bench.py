@@ -1,7 +1,7 @@
 """A node's resource over a real store, and a client that speaks to it in raw bytes, in memory."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,11 +14,14 @@ from twisted.python.failure import Failure
 
 from tests.storage.seams import WatchedDisk, run_inline
 from tests.web.wire import Answer, head, parse_answers
+from twisted_store.core.batch import OK, PUT, decode_results, operation_head
 from twisted_store.core.checksums import BLOCK_BYTES
 from twisted_store.core.frames import FrameEncoder, manifest_frame
-from twisted_store.core.ids import ChunkId, object_id
+from twisted_store.core.ids import PACKED_BYTES, ChunkId, object_id
 from twisted_store.core.manifest import Manifest
 from twisted_store.core.scheme import Scheme
+from twisted_store.database import open_in_memory
+from twisted_store.node.batches import Batches
 from twisted_store.node.chunk_answer import ChunkAnswers
 from twisted_store.node.copies import Copies
 from twisted_store.node.health import NodeHealth
@@ -30,6 +33,7 @@ from twisted_store.simulation.clock import SimulatedClock
 from twisted_store.simulation.network import SimulatedNetwork
 from twisted_store.storage.calls import RunBlocking
 from twisted_store.storage.identity import NodeIdentity
+from twisted_store.storage.limits import StoreLimits
 from twisted_store.storage.store import ChunkStore
 from twisted_store.web.site import StreamingSite
 
@@ -77,6 +81,17 @@ def framed(chunk: bytes, chunk_id: ChunkId = CHUNK, manifest: bytes = MANIFEST) 
 def path(chunk_id: ChunkId = CHUNK) -> str:
     """Where a node has the chunk."""
     return f"/chunks/{chunk_id.object_id}/{chunk_id.index}"
+
+
+def results(answer: Answer) -> list[bytes | str]:
+    """The results of a batch: what it gave, or the code of its error."""
+    assert answer.status == 200
+    return [
+        bytes(result.sound_payload())
+        if result.kind == OK
+        else str(json.loads(bytes(result.sound_payload()))["error"])
+        for result in decode_results(answer.body)
+    ]
 
 
 class FullTransport(StringTransport):
@@ -131,6 +146,10 @@ class Client:
         return answer
 
 
+FILES = StoreLimits(needle_bytes_max=0)
+"""A file for each chunk, so that a test can lay its hands on it."""
+
+
 class NodeBench:
     """The resource of a node whose disk is watched and whose clock stands still."""
 
@@ -142,9 +161,19 @@ class NodeBench:
         self.root = root
         seconds: Callable[[], float] = self.clock.seconds
         self.identity = NodeIdentity(self.disk, str(root), Random(1), run_inline, seconds)
-        self.store = ChunkStore(self.disk, str(root), run_blocking, self.clock, seconds)
+        self.store = ChunkStore(
+            self.disk,
+            str(root),
+            run_blocking,
+            open_in_memory,
+            self.clock,
+            seconds,
+            Random(4),
+            FILES,
+        )
         self.health = NodeHealth(self.store)
         uploads = Uploads(self.store, self.health)
+        marking = Marking(self.store, self.identity)
         alone = SimulatedNetwork(SimulatedClock(), Random(3)).host("127.0.0.2")
         resource = NodeResource(
             store=self.store,
@@ -153,7 +182,8 @@ class NodeBench:
             uploads=uploads,
             copies=Copies(NodeClient(self.clock, alone, TIMEOUT_SECONDS, {}), uploads),
             chunk_answers=ChunkAnswers(self.store, self.clock, TIMEOUT_SECONDS),
-            marking=Marking(self.store, self.identity),
+            marking=marking,
+            batches=Batches(self.store, self.health, marking),
             instance=INSTANCE,
         )
         guarded = GuardedResource(resource.app.resource(), secret, self.identity.node_id)
@@ -170,9 +200,14 @@ class NodeBench:
         client.send(head(f"{method} {target}", *lengths, *headers) + body)
         return client.answer()
 
-    def post(self, target: str, value: object) -> Answer:
-        """Make a call with JSON."""
-        return self.call("POST", target, body=json.dumps(value).encode())
+    def batch(self, *operations: tuple[int, bytes], headers: Sequence[str] = ()) -> Answer:
+        """Send kinds with their payloads, packed chunk ids in all but puts."""
+        body = b"".join(
+            operation_head(kind, 0 if kind == PUT else len(payload) // PACKED_BYTES, payload)
+            + payload
+            for kind, payload in operations
+        )
+        return self.call("POST", "/chunks/batch", *headers, body=body)
 
     def hold(self, chunk: bytes, chunk_id: ChunkId = CHUNK) -> None:
         """Store a chunk."""

@@ -14,13 +14,13 @@ from twisted.internet.protocol import Protocol
 
 from twisted_store.coding.choice import best_coder
 from twisted_store.core.sizes import Share
+from twisted_store.database import open_in_memory
 from twisted_store.node.options import NodeConfig
 from twisted_store.node.service import NodeService, build
 from twisted_store.node_client.client import NodeClient
 from twisted_store.seams import Seams
 from twisted_store.simulation.clock import SimulatedClock
 from twisted_store.simulation.disk import MemoryDisk
-from twisted_store.simulation.memory_database import open_in_memory
 from twisted_store.simulation.network import SimulatedNetwork
 from twisted_store.simulation.wire import NetworkEvent
 from twisted_store.web.answers import answer_errors
@@ -50,6 +50,9 @@ CONFIG = NodeConfig(
     dead_grace_seconds=600.0,
     heartbeat_seconds=2.0,
     scrub_rate_bytes=4 * 2**20,
+    compact_rate_bytes=32 * 2**20,
+    needle_bytes_max=256 * 2**10,
+    volume_bytes_max=2**30,
 )
 
 JOINED = {

@@ -1,14 +1,11 @@
 """Marks and discards: durable before they are answered, and never those of an older catalog."""
 
 import errno
-from typing import Any
 
-import pytest
-
-from tests.node.bench import CHUNK, NodeBench, path
+from tests.node.bench import CHUNK, NodeBench, path, results
 from tests.web.wire import Answer
+from twisted_store.core.batch import CONFIRM, DEAD, pack_ids
 from twisted_store.core.ids import ChunkId, object_id
-from twisted_store.node.resource import MARKS_BYTES_MAX
 from twisted_store.storage.identity import Seen
 
 OTHER = ChunkId(object_id(1, 3, 3), 0)
@@ -22,15 +19,12 @@ def mark(
     dead: tuple[ChunkId, ...] = (),
     incarnation: int = 1,
     sequence: int = 10,
-) -> Answer:
-    """The node's answer to these marks."""
-    marks = {
-        "incarnation": incarnation,
-        "sequence": sequence,
-        "confirm": [str(chunk_id) for chunk_id in confirm],
-        "dead": [str(chunk_id) for chunk_id in dead],
-    }
-    return bench.post("/chunks/marks", marks)
+) -> list[bytes | str]:
+    """The results of these marks: packed ids of what is missing, or the code of an error."""
+    headers = [f"X-Incarnation: {incarnation}", f"X-Commit-Sequence: {sequence}"]
+    kinds = ((CONFIRM, confirm), (DEAD, dead))
+    operations = [(kind, pack_ids(chunk_ids)) for kind, chunk_ids in kinds if chunk_ids]
+    return results(bench.batch(*operations, headers=headers))
 
 
 def discard(bench: NodeBench, chunk_id: ChunkId, incarnation: int = 1) -> Answer:
@@ -43,9 +37,8 @@ def test_marks_move_chunks_on_and_name_those_that_are_not_here(bench: NodeBench)
     bench.hold(b"one")
     bench.hold(b"two", OTHER)
     for _ in range(2):
-        answer = mark(bench, confirm=(CHUNK, ABSENT), dead=(OTHER, ABSENT))
-        assert answer.status == 200
-        assert answer.json() == {"missing": {"confirm": [str(ABSENT)], "dead": [str(ABSENT)]}}
+        missing = mark(bench, confirm=(CHUNK, ABSENT), dead=(OTHER, ABSENT))
+        assert missing == [ABSENT.packed, ABSENT.packed]
         assert bench.states() == {str(CHUNK): "confirmed", str(OTHER): "dead"}
 
 
@@ -53,26 +46,26 @@ def test_marks_are_durable_before_they_are_answered(bench: NodeBench) -> None:
     """When the disk does not take them, they are not acknowledged, and come again."""
     bench.hold(b"one")
     bench.disk.failing["sync_directory"] = OSError(errno.EIO, "Input/output error")
-    assert mark(bench, dead=(CHUNK,)).status == 503
+    assert mark(bench, dead=(CHUNK,)) == ["node_failed"]
     bench.disk.failing.clear()
-    assert mark(bench, dead=(CHUNK,)).status == 200
+    assert mark(bench, dead=(CHUNK,)) == [b""]
 
 
 def test_an_older_catalog_is_refused_and_what_it_asks_not_done(bench: NodeBench) -> None:
     """It does not know of objects that have chunks here."""
     bench.hold(b"one")
-    assert mark(bench, incarnation=2, sequence=10).status == 200
+    assert mark(bench, dead=(ABSENT,), incarnation=2) == [ABSENT.packed]
     for incarnation, sequence in ((2, 9), (1, 11), (3, 9)):
-        answer = mark(bench, dead=(CHUNK,), incarnation=incarnation, sequence=sequence)
-        assert (answer.status, answer.json()["error"]) == (409, "catalog_rolled_back")
+        told = mark(bench, dead=(CHUNK,), incarnation=incarnation, sequence=sequence)
+        assert told == ["catalog_rolled_back"]
     assert discard(bench, CHUNK, incarnation=1).json()["error"] == "catalog_rolled_back"
     assert bench.states() == {str(CHUNK): "provisional"}
 
 
 def test_the_latest_catalog_is_remembered(bench: NodeBench) -> None:
     """Across restarts of either side; an incarnation may begin without a commit of its own."""
-    mark(bench, incarnation=2, sequence=10)
-    assert mark(bench, incarnation=3, sequence=10).status == 200
+    for incarnation in (2, 3):
+        assert mark(bench, dead=(ABSENT,), incarnation=incarnation) == [ABSENT.packed]
     assert bench.identity.seen == Seen(3, 10)
     assert '"incarnation": 3' in (bench.root / "seen.json").read_text()
 
@@ -99,32 +92,3 @@ def test_who_discards_must_be_known(bench: NodeBench) -> None:
     assert bench.call("DELETE", path()).status == 400
     assert bench.call("DELETE", path(), "X-Incarnation: new").status == 400
     assert bench.states() == {str(CHUNK): "provisional"}
-
-
-SOUND: dict[str, Any] = {"incarnation": 1, "sequence": 1, "confirm": [], "dead": []}
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        [],
-        {},
-        SOUND | {"incarnation": "1"},
-        SOUND | {"incarnation": True},
-        SOUND | {"sequence": -1},
-        SOUND | {"confirm": "all"},
-        SOUND | {"dead": ["not a chunk"]},
-        SOUND | {"dead": [17]},
-    ],
-    ids=str,
-)
-def test_marks_that_make_no_sense_are_refused_whole(bench: NodeBench, body: object) -> None:
-    """Nothing of them is done."""
-    assert bench.post("/chunks/marks", body).status == 400
-    assert bench.identity.seen == Seen()
-
-
-def test_marks_have_a_limit(bench: NodeBench) -> None:
-    """A body beyond it is not read into memory."""
-    answer = bench.call("POST", "/chunks/marks", body=b" " * (MARKS_BYTES_MAX + 1))
-    assert (answer.status, answer.json()["error"]) == (413, "too_large")

@@ -35,6 +35,9 @@ def test_two_options_are_enough() -> None:
         dead_grace_seconds=600.0,
         heartbeat_seconds=2.0,
         scrub_rate_bytes=4 * 2**20,
+        compact_rate_bytes=32 * 2**20,
+        needle_bytes_max=256 * 2**10,
+        volume_bytes_max=2**30,
     )
 
 
@@ -48,7 +51,8 @@ def test_every_option_has_its_place(tmp_path: Path) -> None:
         *("--capacity", "2GiB", "--reserve", "500MB"),
         *("--secret-file", str(tmp_path / "secret"), "--insecure"),
         *("--provisional-age", "1.5", "--dead-grace", "2", "--heartbeat", "0.5"),
-        *("--scrub-rate", "1kB"),
+        *("--scrub-rate", "1kB", "--compact-rate", "2kB"),
+        *("--needle-size", "0B", "--volume-size", "3MB"),
     ) == NodeConfig(
         data=str(tmp_path),
         listen=("tcp:8101", "tcp6:8101"),
@@ -64,6 +68,9 @@ def test_every_option_has_its_place(tmp_path: Path) -> None:
         dead_grace_seconds=2.0,
         heartbeat_seconds=0.5,
         scrub_rate_bytes=1000,
+        compact_rate_bytes=2000,
+        needle_bytes_max=0,
+        volume_bytes_max=3_000_000,
     )
 
 

@@ -14,7 +14,7 @@ GUARDED = [
     ("GET", path()),
     ("DELETE", path()),
     ("POST", f"{path()}/copy"),
-    ("POST", "/chunks/marks"),
+    ("POST", "/chunks/batch"),
     ("GET", "/chunks"),
     ("GET", "/nowhere"),
 ]

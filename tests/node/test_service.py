@@ -28,6 +28,7 @@ from twisted_store.errors import ChunkNotFoundError, StartupError
 from twisted_store.node.service import build
 from twisted_store.node_client.client import NodeClient
 from twisted_store.simulation.faults import flip_bits
+from twisted_store.storage.limits import NEEDLE_BYTES_MAX
 from twisted_store.web.server import STOP_SECONDS
 
 # A simulated host draws from a source of its own name, first the id of its node.
@@ -97,7 +98,7 @@ def test_a_node_registers_and_belongs_to_the_cluster_from_then_on(simulation: Si
         "free_bytes": 10**6,
         "instance": node.reports.instance,
         "version": __version__,
-        "wire_format": 2,
+        "wire_format": 3,
         "chunk_format": 1,
         "cluster_id": None,
         "oldest_disk_call_seconds": 0.0,
@@ -203,7 +204,7 @@ def test_dead_chunks_give_their_room_back_after_the_grace(simulation: Simulation
     """Not before: somebody may be reading them."""
     node = simulation.started()
     client = simulation.node_client()
-    store(simulation, client, b"bytes")
+    store(simulation, client, bytes(NEEDLE_BYTES_MAX))
     simulation.run(Deferred.fromCoroutine(client.mark(PEER, Marks(1, 1, [], [CHUNK]))))
     simulation.clock.run_for(CONFIG.dead_grace_seconds - 1)
     assert node.store.used_bytes > 0

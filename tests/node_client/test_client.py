@@ -9,6 +9,15 @@ from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
+from twisted_store.core.batch import (
+    CONFIRM,
+    DEAD,
+    ERROR,
+    OK,
+    decode_operations,
+    result_head,
+    unpack_ids,
+)
 from twisted_store.core.checksums import block_checksum
 from twisted_store.core.durability import STRICT
 from twisted_store.core.frames import blocks_frame_head, framed_bytes
@@ -29,6 +38,7 @@ from twisted_store.simulation.network import SimulatedNetwork
 T = TypeVar("T")
 
 CHUNK = ChunkId(object_id(1, 1, 1), 3)
+OTHER = ChunkId(object_id(1, 2, 2), 0)
 PEER = Peer(NodeId("00000000000000aa"), "http://127.0.0.2:8101")
 STALL_SECONDS = 10.0
 MANIFEST = b"{}"
@@ -75,7 +85,7 @@ class World:
         """What it fires with."""
         return self.clock.run_until(deferred, limit_seconds)
 
-    def put(self, content: bytes, sized: bool = True) -> None:
+    def put(self, content: bytes, sized: bool = False) -> None:
         """Store a chunk of these bytes."""
         sizes = (len(content), len(MANIFEST)) if sized else None
         put = self.client.put(PEER, CHUNK, sizes, STRICT)
@@ -121,8 +131,9 @@ def frames_of(content: bytes) -> bytes:
     return blocks_frame_head([block_checksum(CHUNK, 0, content)], len(content)) + content
 
 
-@pytest.mark.parametrize("sized", [True, False])
-@pytest.mark.parametrize("size", [0, 1, 3_000_000])
+@pytest.mark.parametrize(
+    ("size", "sized"), [(0, False), (1, False), (70_000, True), (3_000_000, True)]
+)
 def test_a_chunk_arrives_framed(size: int, sized: bool) -> None:
     """The body has the length that was announced for it."""
     world = World(answer(201))
@@ -175,7 +186,7 @@ def test_any_other_answer_to_a_put_is_a_failure(status: int) -> None:
 def test_a_slow_sender_is_not_the_nodes_fault() -> None:
     """Time counts only while the node owes something."""
     world = World(answer(201))
-    put = world.client.put(PEER, CHUNK, None, STRICT)
+    put: Any = world.client.put(PEER, CHUNK, None, STRICT)
     content = memoryview(b"x" * 300_000)
     world.result(Deferred.fromCoroutine(put.write(content)))
     world.clock.run_for(5 * STALL_SECONDS)
@@ -186,7 +197,7 @@ def test_a_slow_sender_is_not_the_nodes_fault() -> None:
 def test_an_aborted_put_leaves_no_call_behind() -> None:
     """Neither a connection attempt nor a timer."""
     world = World(never)
-    put = world.client.put(PEER, CHUNK, None, STRICT)
+    put: Any = world.client.put(PEER, CHUNK, None, STRICT)
     put.abort()
     world.clock.run_for(5 * STALL_SECONDS)
     assert isinstance(put.failure, NodeFailedError)
@@ -252,20 +263,27 @@ def test_a_missing_chunk_is_told_apart() -> None:
 
 def test_marks_name_chunks_and_sequence() -> None:
     """As the node reads them."""
-    missing = b'{"missing": {"confirm": ["%s"], "dead": []}}' % str(CHUNK).encode()
-    world = World(answer(200, missing))
-    marks = Marks(incarnation=2, sequence=9, confirm=[CHUNK], dead=[])
+    heads: list[tuple[str | None, ...]] = []
+
+    def behave(request: Any) -> bytes:
+        heads.append(tuple(map(request.getHeader, ("X-Incarnation", "X-Commit-Sequence"))))
+        return result_head(OK, 1, CHUNK.packed) + CHUNK.packed + result_head(OK, 0, b"")
+
+    world = World(behave)
+    marks = Marks(incarnation=2, sequence=9, confirm=[CHUNK], dead=[OTHER])
     assert world.result(Deferred.fromCoroutine(world.client.mark(PEER, marks))) == {CHUNK}
-    assert world.node.bodies == [
-        b'{"incarnation": 2, "sequence": 9, "confirm": ["%s"], "dead": []}' % str(CHUNK).encode()
-    ]
+    confirm, dead = decode_operations(world.node.bodies[0])
+    assert (confirm.kind, unpack_ids(confirm.payload)) == (CONFIRM, [CHUNK])
+    assert (dead.kind, unpack_ids(dead.payload)) == (DEAD, [OTHER])
+    assert heads == [("2", "9")]
 
 
 def test_a_node_that_saw_later_commits_is_told_apart() -> None:
     """It refuses to delete for a catalog that was rolled back."""
-    world = World(answer(409, b'{"error": "catalog_rolled_back", "message": "older"}'))
+    error = b'{"error": "catalog_rolled_back", "message": "older"}'
+    world = World(answer(200, result_head(ERROR, 0, error) + error))
     marks = Marks(incarnation=1, sequence=1, confirm=[], dead=[CHUNK])
-    with pytest.raises(CatalogRolledBackError):
+    with pytest.raises(CatalogRolledBackError, match="older"):
         world.result(Deferred.fromCoroutine(world.client.mark(PEER, marks)))
 
 
@@ -284,7 +302,7 @@ def test_a_probe_has_a_deadline() -> None:
     assert world.clock.seconds() < 2 * STALL_SECONDS
 
 
-@pytest.mark.parametrize("body", [b"{}", b'{"missing": []}', b'{"missing": {"confirm": ["x"]}}'])
+@pytest.mark.parametrize("body", [b"", b"{}", result_head(OK, 0, b"x" * 18) + b"x" * 18])
 def test_marks_that_are_answered_with_something_else_are_not_delivered(body: bytes) -> None:
     """A node of another version must not stop what others are told."""
     world = World(answer(200, body))

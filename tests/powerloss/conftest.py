@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from pathlib import Path
 from random import Random
+from typing import Protocol
 
 import pytest
 
@@ -12,7 +13,8 @@ from tests.powerloss.histories import History
 from tests.powerloss.proof import Examination, Report
 from twisted_store.core.durability import Durability
 from twisted_store.core.scheme import Scheme, SchemeRules
-from twisted_store.simulation.cluster import Setting
+from twisted_store.simulation.setting import Setting
+from twisted_store.storage.limits import NEEDLE_BYTES_MAX
 
 PROVISIONAL_AGE_SECONDS = 2.0
 DEAD_GRACE_SECONDS = 3.0
@@ -21,7 +23,14 @@ BUSY_SECONDS = 3.0
 SEEDS = 1
 SEEDS_FULL = 8
 
-HistoryOf = Callable[[Durability, int], History]
+
+class HistoryOf(Protocol):
+    """Gives histories, each of which is made once."""
+
+    def __call__(self, durability: Durability, seed: int, *, files: bool = False) -> History:
+        """That of a new cluster; with ``files`` every chunk is a file."""
+
+
 Prove = Callable[[History, Random, Collection[int], int], Report]
 
 _images = pytest.StashKey[int]()
@@ -51,11 +60,11 @@ def pytest_terminal_summary(
 
 @pytest.fixture(scope="session")
 def history_of(tmp_path_factory: pytest.TempPathFactory) -> HistoryOf:
-    """The history of a new cluster, by its durability and seed."""
+    """Makes histories."""
 
     @cache
-    def history_of(durability: Durability, seed: int) -> History:
-        history = new_history(tmp_path_factory.mktemp("history"), durability)
+    def history_of(durability: Durability, seed: int, *, files: bool = False) -> History:
+        history = new_history(tmp_path_factory.mktemp("history"), durability, files=files)
         with history.first_life(seed) as life:
             live(life, Random(seed), BUSY_SECONDS)
         return history
@@ -77,7 +86,11 @@ def prove(tmp_path: Path, request: pytest.FixtureRequest) -> Prove:
 
 
 def new_history(
-    folder: Path, durability: Durability, statements: Mapping[str, str] | None = None
+    folder: Path,
+    durability: Durability,
+    statements: Mapping[str, str] | None = None,
+    *,
+    files: bool = False,
 ) -> History:
     """One that has not begun; its ages are short, for much to happen."""
     setting = Setting(
@@ -85,5 +98,6 @@ def new_history(
         SchemeRules(Scheme.PLAIN),
         provisional_age_seconds=PROVISIONAL_AGE_SECONDS,
         dead_grace_seconds=DEAD_GRACE_SECONDS,
+        needle_bytes_max=0 if files else NEEDLE_BYTES_MAX,
     )
     return History(folder / "machine", setting, statements or {})

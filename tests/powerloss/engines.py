@@ -22,12 +22,13 @@ from twisted_store.core.durability import NONE
 from twisted_store.core.ids import ChunkId, NodeId
 from twisted_store.core.manifest import Manifest
 from twisted_store.core.versions import Version as CatalogVersion
-from twisted_store.database import open_sqlite
+from twisted_store.database import open_in_memory, open_sqlite
 from twisted_store.errors import CorruptionError, StartupError
-from twisted_store.simulation.cluster import DISK_BYTES
 from twisted_store.simulation.power_loss import Image, disk_of
+from twisted_store.simulation.setting import DISK_BYTES
 from twisted_store.storage.directory import ALIVE, ChunkState
 from twisted_store.storage.identity import NodeIdentity
+from twisted_store.storage.limits import StoreLimits
 from twisted_store.storage.store import ChunkStore
 
 CHUNKS_MAX = 100_000
@@ -70,7 +71,16 @@ def find_node(image: Image, versions: Mapping[int, Version]) -> FoundNode:
     disk, clock = disk_of(image, DISK_BYTES), Clock()
     try:
         identity = NodeIdentity(disk, "/data", Random(0), run_inline, clock.seconds)
-        store = ChunkStore(disk, "/data", run_inline, clock, clock.seconds)
+        store = ChunkStore(
+            disk,
+            "/data",
+            run_inline,
+            open_in_memory,
+            clock,
+            clock.seconds,
+            Random(0),
+            StoreLimits(),
+        )
     except StartupError as error:
         return FoundNode(problem=error.message)
     page = now(store.list(None, CHUNKS_MAX))

@@ -11,7 +11,7 @@ from tests.powerloss.notes import Killed, PowerLost, Version
 from tests.powerloss.sqlite_vfs import RecordingOpener
 from twisted_store.simulation.chances import EVERYTHING
 from twisted_store.simulation.clock import SimulatedClock
-from twisted_store.simulation.cluster import API, DISK_BYTES, Setting, SimulatedCluster, fresh_disk
+from twisted_store.simulation.cluster import SimulatedCluster
 from twisted_store.simulation.power_loss import Image, PowerLoss, disk_of
 from twisted_store.simulation.recording import (
     Created,
@@ -24,6 +24,7 @@ from twisted_store.simulation.recording import (
     Synced,
     Written,
 )
+from twisted_store.simulation.setting import API, DISK_BYTES, Setting, fresh_disk
 from twisted_store.storage.disk import Disk
 
 NODES = tuple(f"node{number}" for number in range(6))
@@ -85,7 +86,7 @@ class History:
         events = [event for event in self.events[:cut] if not isinstance(event.effect, Effect)]
         events.append(Event(self.events[cut - 1].at_seconds, "", PowerLost()))
         files = {
-            machine: _find(events, machine, root, images[machine])
+            machine: known_files(events, machine, root, images[machine])
             for machine, root in self.roots.items()
         }
         history = replace(self, events=events, first_cut=len(events))
@@ -146,7 +147,7 @@ def restore(image: Image, root: Path, directory: Path) -> None:
             there.write_bytes(content)
 
 
-def _find(events: list[Event], machine: str, root: str, image: Image) -> dict[str, int]:
+def known_files(events: list[Event], machine: str, root: str, image: Image) -> dict[str, int]:
     """Add events that make the image, all of it synced; the numbers of its files."""
     at_seconds = events[-1].at_seconds
     files: dict[str, int] = {}

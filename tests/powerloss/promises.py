@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tests.powerloss.notes import Answered, Asked, Killed, PowerLost, Read
 from twisted_store.core.durability import Durability, DurabilityMode
 from twisted_store.simulation.recording import Event
-from twisted_store.storage.store import START_SYNC_SECONDS
+from twisted_store.storage.files import START_SYNC_SECONDS
 
 PASS_SECONDS = 0.1
 """What a pass of syncs takes, at most, once it has begun."""

@@ -12,9 +12,9 @@ from tests.powerloss.histories import NODES, History, Images
 from tests.powerloss.promises import Knowledge
 from twisted_store.core.durability import DurabilityMode
 from twisted_store.simulation.chances import EVERYTHING, NOTHING, Draw, any_draw
-from twisted_store.simulation.cluster import API
 from twisted_store.simulation.power_loss import Image, PowerLoss
 from twisted_store.simulation.recording import Event
+from twisted_store.simulation.setting import API
 
 FOUND_MAX = 1_000
 """So many findings are kept; images that are the same are near each other."""

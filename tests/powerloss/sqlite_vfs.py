@@ -6,7 +6,7 @@ to be made has its directory synced with its own first sync; a deletion syncs th
 is asked to. The shared memory file is left out: SQLite makes it anew from the log.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,11 @@ class RewritingDatabase:
         for part, other in self._statements.items():
             sql = sql.replace(part, other)
         return self._database.execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Iterable[tuple[Any, ...]], /) -> None:
+        """Run a statement for each of the parameters."""
+        for each in parameters:
+            self.execute(sql, each)
 
     def close(self) -> None:
         """Let go of the file."""

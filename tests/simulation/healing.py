@@ -3,9 +3,8 @@
 import json
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,11 +13,13 @@ from twisted.internet.defer import Deferred
 
 from tests.simulation.calls import Answer, Calls, content_of
 from twisted_store.core.ids import ChunkId, parse_object_id
+from twisted_store.core.whole_chunk import decode_whole
 from twisted_store.node_client.body import QueuedBody
-from twisted_store.simulation.cluster import API, NODE_ROOT, Setting, SimulatedCluster
+from twisted_store.simulation.cluster import NODE_ROOT, SimulatedCluster
+from twisted_store.simulation.setting import API, Setting
 from twisted_store.simulation.wire import NetworkEvent
-from twisted_store.storage.directory import ChunkDirectory, ChunkState
-from twisted_store.storage.reader import open_chunk
+from twisted_store.storage.contents import chunks_in
+from twisted_store.storage.directory import ChunkState
 
 LOST_AFTER_SECONDS = 60.0
 LOST_SECONDS = 80.0
@@ -142,16 +143,13 @@ class Patient:
         return found
 
     def _held_by(self, name: str) -> Iterator[str]:
-        directory = ChunkDirectory(self.cluster.disk(name), NODE_ROOT)
-        for held in [*directory.load()]:
-            if held.state is ChunkState.CONFIRMED:
-                with closing(
-                    open_chunk(partial(directory.open, held.chunk_id), held.chunk_id)
-                ) as it:
-                    it.verify()
-                yield str(held.chunk_id)
-            elif held.state is not ChunkState.DEAD:
-                yield f"{held.chunk_id}, but {held.state.value}"
+        disk = self.cluster.disk(name)
+        for chunk_id, found in chunks_in(disk, NODE_ROOT).items():
+            if found.state is ChunkState.CONFIRMED:
+                decode_whole(found.content(disk), chunk_id)
+                yield str(chunk_id)
+            elif found.state is not ChunkState.DEAD:
+                yield f"{chunk_id}, but {found.state.value}"
 
     def chunk_id(self, name: str, index: int) -> ChunkId:
         """A chunk of a file."""

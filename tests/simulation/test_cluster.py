@@ -10,11 +10,17 @@ import pytest
 from tests.simulation.calls import Calls, content_of
 from twisted_store.core.scheme import Scheme, SchemeRules
 from twisted_store.core.striping import DATA_CHUNKS
-from twisted_store.simulation.cluster import DEAD_GRACE_SECONDS, Setting, SimulatedCluster
+from twisted_store.simulation.cluster import NODE_ROOT, SimulatedCluster
+from twisted_store.simulation.setting import DEAD_GRACE_SECONDS, Setting
+from twisted_store.storage.contents import chunks_in
+from twisted_store.storage.limits import NEEDLE_BYTES_MAX
 
 STRIPE = 5 * 2**20
 PLAIN = Setting(rules=SchemeRules(Scheme.PLAIN))
 TELLING_SIZES = [0, 1, 4, 5, 6, STRIPE - 1, STRIPE, STRIPE + 1, 2 * STRIPE + 12_345]
+
+LARGE = DATA_CHUNKS * NEEDLE_BYTES_MAX
+"""Of a file whose chunks have files of their own, which go when their time is over."""
 
 
 @pytest.fixture
@@ -31,16 +37,13 @@ def calls(cluster: SimulatedCluster) -> Calls:
 
 
 def chunk_files(cluster: SimulatedCluster) -> dict[str, int]:
-    """Names and sizes of all chunk files on all nodes, with the node in front."""
-    found = {}
-    for name in cluster.services:
-        if name == "api":
-            continue
-        disk = cluster.disk(name)
-        for shard in disk.entries("/data/chunks"):
-            for file in disk.entries(f"/data/chunks/{shard.name}"):
-                found[f"{name}/{file.name}"] = file.size_bytes
-    return found
+    """Names and sizes of all chunks on all nodes, with the node in front."""
+    return {
+        f"{name}/{chunk_id}.{found.state.value}": found.size_bytes
+        for name in cluster.services
+        if name != "api"
+        for chunk_id, found in chunks_in(cluster.disk(name), NODE_ROOT).items()
+    }
 
 
 @pytest.mark.parametrize("sized", [True, False])
@@ -92,7 +95,7 @@ def test_p4_an_overwrite_replaces_and_frees_the_old_chunks(
     calls: Calls, cluster: SimulatedCluster
 ) -> None:
     """After the grace, on the nodes' own clocks."""
-    calls.put("a", content_of(1000))
+    calls.put("a", content_of(LARGE))
     assert calls.put("a", b"new").status == 200
     assert calls.get("a").body == b"new"
     cluster.clock.run_for(30)
@@ -127,7 +130,7 @@ def test_delete_removes_the_name_and_then_the_chunks(
     calls: Calls, cluster: SimulatedCluster
 ) -> None:
     """204, then 404, and nothing is left after the grace."""
-    calls.put("a", content_of(100_000))
+    calls.put("a", content_of(LARGE))
     assert calls.call("DELETE", "/files/a").status == 204
     assert calls.call("DELETE", "/files/a").status == 404
     assert calls.get("a").status == 404

@@ -13,7 +13,8 @@ from twisted_store.core.ids import ChunkId, NodeId, ObjectId
 from twisted_store.core.peer import Peer
 from twisted_store.core.scheme import Scheme, SchemeRules
 from twisted_store.node_client.client import NodeClient
-from twisted_store.simulation.cluster import Setting, SimulatedCluster
+from twisted_store.simulation.cluster import SimulatedCluster
+from twisted_store.simulation.setting import Setting
 
 PLAIN = Setting(rules=SchemeRules(Scheme.PLAIN))
 GRANT_BYTES = 256 * 1024

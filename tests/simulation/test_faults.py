@@ -18,7 +18,8 @@ from twisted_store.cluster.scrub import PAUSE_SECONDS
 from twisted_store.core.ids import ChunkId
 from twisted_store.core.scheme import Scheme, SchemeRules
 from twisted_store.errors import ChecksumError
-from twisted_store.simulation.cluster import API, NODE_PORT, Setting, SimulatedCluster
+from twisted_store.simulation.cluster import NODE_PORT, SimulatedCluster
+from twisted_store.simulation.setting import API, Setting
 from twisted_store.simulation.wire import SOCKET_BUFFER_BYTES, NetworkEvent
 
 PLAIN = Setting(rules=SchemeRules(Scheme.PLAIN))

@@ -4,7 +4,7 @@ import pytest
 
 from tests.simulation.healing import LOST_SECONDS, Patient, patient
 from twisted_store.core.ids import ChunkId
-from twisted_store.simulation.cluster import API
+from twisted_store.simulation.setting import API
 
 SMALL = 20_000
 
@@ -151,7 +151,7 @@ def test_a_returning_node_brings_what_is_needed_and_loses_what_is_stale() -> Non
 
 def test_a_returning_node_that_lacks_a_chunk_is_found_out() -> None:
     """Somebody removed a file from its disk while it was away, and nobody has read it since."""
-    with patient(7) as run:
+    with patient(7, needle_bytes_max=0) as run:
         run.put("a", SMALL, "5+2")
         run.pass_time(10)
         run.cluster.kill("node4")
@@ -170,7 +170,7 @@ def test_a_returning_node_that_lacks_a_chunk_is_found_out() -> None:
 
 def test_p9_a_chunk_that_is_gone_is_made_anew_when_it_is_missed() -> None:
     """A reader finds out, and is served by others."""
-    with patient(8) as run:
+    with patient(8, needle_bytes_max=0) as run:
         run.put("a", SMALL)
         name = run.holders("a")[2]
         chunk_id = run.chunk_id("a", 2)

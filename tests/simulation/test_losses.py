@@ -25,7 +25,8 @@ from twisted_store.core.redundancy import losses_survived
 from twisted_store.core.scheme import Scheme, SchemeRules
 from twisted_store.core.striping import DATA_CHUNKS, UNSIZED_UNIT_BYTES
 from twisted_store.errors import ChecksumError
-from twisted_store.simulation.cluster import API_PORT, Setting, SimulatedCluster
+from twisted_store.simulation.cluster import API_PORT, SimulatedCluster
+from twisted_store.simulation.setting import Setting
 from twisted_store.simulation.wire import NetworkEvent
 
 UNIT = UNSIZED_UNIT_BYTES

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from twisted_store.database import Database
-from twisted_store.simulation.memory_database import open_in_memory
+from twisted_store.database import Database, open_in_memory
 from twisted_store.simulation.process_disk import Holdings, ProcessEndedError, process_opener
 
 PATH = Path("/data/index.db")

@@ -11,7 +11,7 @@ import pytest
 from tests.simulation.calls import content_of
 from tests.simulation.healing import Patient, patient
 from twisted_store.api.service import ApiService
-from twisted_store.simulation.cluster import API
+from twisted_store.simulation.setting import API
 
 SIZE = 300_000
 OTHER = content_of(SIZE + 7)[7:]

@@ -97,6 +97,14 @@ def test_a_write_touches_nothing_beside_it(machine: Machine) -> None:
     assert machine.contents("/a") == {old, first, second, new}
 
 
+def test_files_are_known_by_their_paths(machine: Machine) -> None:
+    """Those of the outermost directory, too."""
+    machine.disk.create("/a")
+    machine.disk.make_directory("/d")
+    machine.disk.create("/d/b")
+    assert sorted(machine.model().files("m")) == ["/a", "/d", "/d/b"]
+
+
 def test_a_cut_is_lost_without_a_sync(machine: Machine) -> None:
     """The file is as long as before or cut; what follows the cut may be there without it."""
     file = machine.disk.create("/a")

@@ -13,7 +13,9 @@ from twisted_store.api.service import ApiService
 from twisted_store.core.durability import STRICT, Durability, DurabilityMode
 from twisted_store.core.striping import DATA_CHUNKS
 from twisted_store.node.service import NodeService
-from twisted_store.simulation.cluster import API, Setting, SimulatedCluster
+from twisted_store.simulation.cluster import NODE_ROOT, SimulatedCluster
+from twisted_store.simulation.setting import API, Setting
+from twisted_store.storage.contents import chunks_in
 from twisted_store.storage.identity import Seen
 
 RELAXED = Durability(DurabilityMode.RELAXED, 5.0)
@@ -67,10 +69,7 @@ class Scene:
         """Those of all chunks on the nodes."""
         disks = [self.cluster.disk(name) for name in self.cluster.services if name != API]
         return sorted(
-            file.name.rpartition(".")[2]
-            for disk in disks
-            for shard in disk.entries("/data/chunks")
-            for file in disk.entries(f"/data/chunks/{shard.name}")
+            found.state.value for disk in disks for found in chunks_in(disk, NODE_ROOT).values()
         )
 
     def alarms(self) -> list[str]:

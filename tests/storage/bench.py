@@ -13,8 +13,10 @@ from tests.storage.seams import WatchedDisk, run_inline
 from twisted_store.core.checksums import BLOCK_BYTES, block_checksum
 from twisted_store.core.durability import STRICT, Durability
 from twisted_store.core.ids import ChunkId, object_id
+from twisted_store.database import DatabaseOpener, open_in_memory
 from twisted_store.storage.calls import RunBlocking
 from twisted_store.storage.identity import NodeIdentity
+from twisted_store.storage.limits import StoreLimits
 from twisted_store.storage.reader import READ_BLOCKS_MAX, ChunkReader
 from twisted_store.storage.store import ChunkStore
 from twisted_store.storage.writer import ChunkWriter, StoredChunk
@@ -101,7 +103,9 @@ class Bench:
         self.disk = WatchedDisk()
         self.clock = Clock()
         self.run_blocking: RunBlocking = run_inline
-        self.limits: dict[str, int] = {"reserve_bytes": 0}
+        self.open_database: DatabaseOpener = open_in_memory
+        self.limits = StoreLimits(reserve_bytes=0, needle_bytes_max=0)
+        self.random = Random(2)
         identity = NodeIdentity(self.disk, str(root), Random(1), run_inline, self.clock.seconds)
         result_of(identity.close())
         for number in range(MADE_SHARDS):
@@ -110,15 +114,17 @@ class Bench:
 
     def restart(self) -> None:
         """End the process without a word, and start it again."""
-        for call in self.clock.getDelayedCalls():
+        for call in [*self.clock.getDelayedCalls()]:
             call.cancel()
         self.store = ChunkStore(
             self.disk,
             str(self.root),
             self.run_blocking,
+            self.open_database,
             self.clock,
             self.clock.seconds,
-            **self.limits,
+            self.random,
+            self.limits,
         )
         self.disk.calls.clear()
 

@@ -10,14 +10,13 @@ import pytest
 from twisted.python.failure import Failure
 
 from tests.storage.bench import MADE_SHARDS, Bench, append, chunk_id, content_of, result_of
-from tests.storage.seams import run_inline
 from twisted_store.core.checksums import BLOCK_BYTES
 from twisted_store.core.durability import NONE, STRICT
 from twisted_store.core.ids import ChunkId
+from twisted_store.core.peer import Missing
 from twisted_store.errors import NodeFailedError, StartupError
 from twisted_store.storage.directory import ChunkState, HeldChunk
 from twisted_store.storage.reader import READ_BLOCKS_MAX
-from twisted_store.storage.store import ChunkStore, Missing
 from twisted_store.storage.writer import WRITE_BYTES_MIN
 
 CHUNK, OTHER = chunk_id(1), chunk_id(2)
@@ -177,4 +176,4 @@ def test_a_directory_that_cannot_be_read_is_a_reason_not_to_start(bench: Bench) 
     """The operator reads why."""
     bench.disk.failing["sync_directory"] = OSError(errno.EROFS, "read-only file system")
     with pytest.raises(StartupError, match="read-only"):
-        ChunkStore(bench.disk, str(bench.root), run_inline, bench.clock, bench.clock.seconds)
+        bench.restart()

@@ -123,10 +123,10 @@ def test_one_failed_call_leaves_no_trace(bench: Bench, call: str, size: int) -> 
     result_of(writer.abort())
     assert (bench.files(), bench.store.used_bytes) == ([], 0)
     assert bench.store.free_bytes == free_bytes
-    assert bench.store.last_sync_ok == (not call.startswith("sync"))
+    assert (bench.store.problem == "") == (not call.startswith("sync"))
     bench.disk.failing.clear()
     bench.put(CHUNK, content_of(size))
-    assert bench.store.last_sync_ok
+    assert not bench.store.problem
 
 
 def test_a_failed_write_is_raised_by_every_later_call(bench: Bench) -> None:

@@ -13,9 +13,9 @@ from twisted_store.core.checksums import BLOCK_BYTES
 from twisted_store.core.chunk_file import HEADER_BYTES
 from twisted_store.core.durability import STRICT
 from twisted_store.core.ids import ChunkId
+from twisted_store.core.peer import Missing
 from twisted_store.errors import ChecksumError, ChunkNotFoundError, CorruptionError
 from twisted_store.storage.reader import READ_BLOCKS_MAX, ChunkReader
-from twisted_store.storage.store import Missing
 
 CHUNK, OTHER = chunk_id(1), chunk_id(2)
 SMALL_BYTES = 1000

@@ -6,6 +6,7 @@ from tests.storage.bench import Bench, append, chunk_id, content_of, result_of
 from twisted_store.core.durability import STRICT
 from twisted_store.errors import NoSpaceError
 from twisted_store.storage.disk import DiskSpace
+from twisted_store.storage.limits import StoreLimits
 from twisted_store.storage.space import ALLOWANCE_STEP_BYTES, Allowance, Space
 from twisted_store.storage.writer import WRITE_BYTES_MIN
 
@@ -77,7 +78,7 @@ def test_a_writer_of_unknown_length_is_promised_step_by_step() -> None:
 def test_a_node_that_is_full_refuses_before_the_first_byte(bench: Bench) -> None:
     """507 instead of a body that cannot be kept."""
     bench.disk.space_bytes = DiskSpace(10 * MIB, 100 * MIB)
-    bench.limits = {"reserve_bytes": 8 * MIB}
+    bench.limits = StoreLimits(reserve_bytes=8 * MIB, needle_bytes_max=0)
     bench.restart()
     with pytest.raises(NoSpaceError):
         bench.store.begin(chunk_id(1), 2 * MIB + 1, STRICT)
@@ -92,7 +93,7 @@ def test_a_node_that_is_full_refuses_before_the_first_byte(bench: Bench) -> None
 
 def test_an_upload_is_stopped_at_the_reserve(bench: Bench) -> None:
     """Its length was not known: the bytes beyond are refused, and all of it is removed."""
-    bench.limits = {"reserve_bytes": 0, "capacity_bytes_max": 2 * MIB}
+    bench.limits = StoreLimits(reserve_bytes=0, capacity_bytes_max=2 * MIB, needle_bytes_max=0)
     bench.restart()
     writer = bench.store.begin(chunk_id(1), None, STRICT)
     with pytest.raises(NoSpaceError):

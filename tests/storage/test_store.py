@@ -8,12 +8,12 @@ from twisted.internet.defer import CancelledError, Deferred
 from tests.storage.bench import Bench, chunk_id, result_of, started, write
 from tests.storage.seams import HeldCalls
 from twisted_store.core.durability import NONE, STRICT
+from twisted_store.core.peer import Missing
 from twisted_store.errors import (
     ChunkNotFoundError,
     ConflictError,
     NodeFailedError,
 )
-from twisted_store.storage.store import Missing
 
 CHUNK, OTHER, ABSENT = chunk_id(1), chunk_id(2), chunk_id(3)
 NOTHING = Missing((), ())
@@ -74,7 +74,7 @@ def test_a_dead_mark_that_cannot_be_synced_is_not_acknowledged(bench: Bench) -> 
     bench.disk.failing["sync_directory"] = OSError(errno.EIO, "broken")
     with pytest.raises(NodeFailedError):
         result_of(bench.store.mark(dead=[CHUNK]))
-    assert not bench.store.last_sync_ok
+    assert bench.store.problem
     bench.disk.failing.clear()
     assert result_of(bench.store.mark(dead=[CHUNK])) == NOTHING
 

@@ -58,6 +58,8 @@ class Parts:
             seams.agent_endpoints,
             config.node_timeout_seconds,
             secret_headers(config.secret),
+            config.batch_chunks_max,
+            config.durability,
         )
         self.members = _members(config, seams, self.catalog, self.client)
         self.losses = LossWatch(self.members, config.lost_after_seconds)

@@ -12,9 +12,9 @@ from twisted_store.core.ids import ChunkId
 from twisted_store.core.moves import Plan, Step
 from twisted_store.core.redundancy import RebuildPlan, rebuild_plan
 from twisted_store.errors import NoSpaceError
-from twisted_store.node_client.chunk_put import ChunkPut
 from twisted_store.node_client.client import NodeClient
 from twisted_store.node_client.fanout import all_of
+from twisted_store.node_client.transfers import OutgoingChunk
 
 WINDOW_BYTES = 256 * 1024
 """So much of each chunk is made at once, and asked of the throttle."""
@@ -83,9 +83,9 @@ class _Rebuild:
         self._plan = plan
         self._manifest = plan.manifest
         self._steps = steps
-        self._lanes = Lanes(shared.sources, plan.manifest.object_id, plan.placement)
+        self._lanes = Lanes(shared.sources, plan.manifest, plan.placement)
         self._encoded = plan.manifest.encoded
-        self._puts: list[ChunkPut] = []
+        self._puts: list[OutgoingChunk] = []
         self._position = 0
         self._end = max(plan.manifest.chunk_bytes(step.index) for step in steps)
 
@@ -121,7 +121,7 @@ class _Rebuild:
                 for index in how.sources
                 if self._position < self._manifest.chunk_bytes(index)
             ]
-            if await self._lanes.open(spans, hedged=lambda _: False):
+            if await self._lanes.open(spans, hedged=()):
                 return how
 
     async def _make_window(self, how: RebuildPlan) -> None:

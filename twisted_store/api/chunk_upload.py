@@ -2,17 +2,20 @@
 
 from collections.abc import Callable
 
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.python.failure import Failure
+
 from twisted_store.core.ids import NodeId
 from twisted_store.core.striping import UNIT_BYTES
 from twisted_store.errors import NodeFailedError, NoSpaceError, StoreError, TooFewNodesError
-from twisted_store.node_client.chunk_put import ChunkPut
+from twisted_store.node_client.transfers import OutgoingChunk
 
 KEPT_BYTES_MAX = UNIT_BYTES
 """So many bytes of a chunk are kept to send them to another node: all of a body of one stripe."""
 
 NODE_ERRORS = (NodeFailedError, NoSpaceError)
 
-OpenPut = Callable[[NodeId], ChunkPut]
+OpenPut = Callable[[NodeId], OutgoingChunk]
 Report = Callable[[NodeId, StoreError], None]
 """Told of the node that failed, and how."""
 
@@ -46,13 +49,10 @@ class ChunkUpload:
         except NODE_ERRORS as failure:
             await self._send_elsewhere(failure)
 
-    async def finish(self, encoded_manifest: bytes) -> None:
-        """Send the manifest; returns when a node has stored the chunk."""
-        while True:
-            try:
-                return await self._put.finish(encoded_manifest)
-            except NODE_ERRORS as failure:
-                await self._send_elsewhere(failure)
+    def finish(self, encoded_manifest: bytes) -> "Deferred[None]":
+        """Send the manifest; fires when a node has stored the chunk."""
+        stored = ensureDeferred(self._put.finish(encoded_manifest))
+        return stored.addErrback(self._finish_elsewhere, encoded_manifest)
 
     def abort(self) -> None:
         """Break off."""
@@ -65,6 +65,19 @@ class ChunkUpload:
             self._kept_bytes += len(part)
             if self._kept_bytes > KEPT_BYTES_MAX:
                 self._kept = None
+
+    def _finish_elsewhere(self, failure: Failure, encoded_manifest: bytes) -> "Deferred[None]":
+        failure.trap(*NODE_ERRORS)
+        assert isinstance(failure.value, StoreError)
+        return Deferred.fromCoroutine(self._store_elsewhere(failure.value, encoded_manifest))
+
+    async def _store_elsewhere(self, failure: StoreError, encoded_manifest: bytes) -> None:
+        while True:
+            await self._send_elsewhere(failure)
+            try:
+                return await self._put.finish(encoded_manifest)
+            except NODE_ERRORS as next_failure:
+                failure = next_failure
 
     async def _send_elsewhere(self, failure: StoreError) -> None:
         while True:

@@ -50,7 +50,7 @@ class Downloads:
 
     async def reader(self, entry: Entry, first: int, end: int) -> ObjectReader:
         """The same, from where ``entry`` says that the chunks are."""
-        lanes = Lanes(self._sources, entry.manifest.object_id, entry.placement)
+        lanes = Lanes(self._sources, entry.manifest, entry.placement)
         reader = ObjectReader(entry.manifest, lanes, self._combine, first, end)
         try:
             await reader.open()

@@ -1,16 +1,19 @@
 """Chunks on their way from their nodes to one reader, each from a place in it to another."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from twisted_store.api.metrics import Metrics
 from twisted_store.cluster.marks import Absent
 from twisted_store.cluster.members import Members
 from twisted_store.core.hedging import HedgingDelay
-from twisted_store.core.ids import ChunkId, ObjectId, Placement
+from twisted_store.core.ids import ChunkId, Placement
+from twisted_store.core.manifest import Manifest
 from twisted_store.errors import (
     ChunkNotFoundError,
     CorruptionError,
@@ -18,9 +21,9 @@ from twisted_store.errors import (
     NodeSlowError,
     StoreError,
 )
-from twisted_store.node_client.chunk_source import ChunkSource
 from twisted_store.node_client.client import NodeClient
-from twisted_store.node_client.fanout import all_of
+from twisted_store.node_client.fanout import all_done
+from twisted_store.node_client.transfers import IncomingChunk
 
 log = Logger()
 
@@ -42,7 +45,7 @@ class LaneLostError(Exception):
 
 @dataclass(slots=True)
 class _Lane:
-    source: ChunkSource
+    source: IncomingChunk
     position: int
     end: int
     hedged: bool
@@ -73,11 +76,11 @@ class Lanes:
     then waited for as long as for any node.
     """
 
-    def __init__(self, shared: LaneSources, object_id: ObjectId, placement: Placement) -> None:
+    def __init__(self, shared: LaneSources, manifest: Manifest, placement: Placement) -> None:
         self.lost: dict[int, StoreError] = {}
         self._slow: set[int] = set()
         self._shared = shared
-        self._object_id = object_id
+        self._manifest = manifest
         self._placement = placement
         self._open: dict[int, _Lane] = {}
 
@@ -108,11 +111,12 @@ class Lanes:
         why = failures[-1].message if failures else "The others are on no node."
         return NodeFailedError(f"Too few chunks of the file can be read. {why}")
 
-    async def open(self, spans: Iterable[Span], hedged: Callable[[int], bool]) -> bool:
+    async def open(self, spans: Iterable[Span], hedged: Container[int]) -> bool:
         """
         Have just these chunks open, each with its first bytes here; False if one was lost.
 
-        Those that are open already, at the right place, stay so.
+        Those that are open already, at the right place, stay so. A reader of a ``hedged`` one waits
+        no longer than the hedging delay.
         """
         wanted = {span.chunk: span for span in spans}
         for index in [*self._open]:
@@ -121,8 +125,13 @@ class Lanes:
                 del wanted[index]
             else:
                 self._close(index)
-        opened = await all_of(self._open_one(each, hedged(each.chunk)) for each in wanted.values())
+        steps = [self._open_one(span, span.chunk in hedged) for span in wanted.values()]
+        opened = await all_done(steps)
         return all(opened)
+
+    def complete(self, index: int) -> bool:
+        """Whether all that was asked of that chunk is here: to read it does not wait."""
+        return self._open[index].source.complete
 
     async def read(self, index: int, bytes_max: int) -> list[memoryview]:
         """At least one of the next bytes of that chunk; raises `LaneLostError`."""
@@ -142,27 +151,33 @@ class Lanes:
         for index in [*self._open]:
             self._close(index)
 
-    async def _open_one(self, span: Span, hedged: bool) -> bool:
-        try:
-            await self._connect(span, hedged)
-        except LOSSES as failure:
-            self._lose(span.chunk, failure, hedged)
-            return False
+    def _open_one(self, span: Span, hedged: bool) -> "Deferred[bool]":
+        shared, index = self._shared, span.chunk
+        node_id = self._placement[index]
+        assert node_id is not None, "a hole is no candidate"
+        opening = shared.client.get(
+            shared.members.peer(node_id),
+            ChunkId(self._manifest.object_id, index),
+            span.first,
+            span.end,
+            shared.hedging.seconds if hedged else None,
+            self._manifest.chunk_bytes(index),
+        )
+        how = (span, hedged, shared.monotonic())
+        return opening.addCallbacks(
+            self._opened, self._not_opened, callbackArgs=how, errbackArgs=how
+        )
+
+    def _opened(self, source: IncomingChunk, span: Span, hedged: bool, began: float) -> bool:
+        self._open[span.chunk] = _Lane(source, span.first, span.end, hedged)
+        self._shared.hedging.observe(self._shared.monotonic() - began)
         return True
 
-    async def _connect(self, span: Span, hedged: bool) -> None:
-        shared = self._shared
-        node_id = self._placement[span.chunk]
-        assert node_id is not None, "a hole is no candidate"
-        chunk_id = ChunkId(self._object_id, span.chunk)
-        patience_seconds = shared.hedging.seconds if hedged else None
-        began = shared.monotonic()
-        source = await shared.client.get(
-            shared.members.peer(node_id), chunk_id, span.first, span.end, patience_seconds
-        )
-        self._open[span.chunk] = _Lane(source, span.first, span.end, hedged)
-        await source.ready()
-        shared.hedging.observe(shared.monotonic() - began)
+    def _not_opened(self, failure: Failure, span: Span, hedged: bool, _: float) -> bool:
+        failure.trap(*LOSSES)
+        assert isinstance(failure.value, StoreError)
+        self._lose(span.chunk, failure.value, hedged)
+        return False
 
     def _lose(self, index: int, failure: StoreError, hedged: bool) -> None:
         self._close(index)
@@ -180,11 +195,11 @@ class Lanes:
             log.warn(
                 "chunk {index} of {object_id} is read from others: {reason}",
                 index=index,
-                object_id=self._object_id,
+                object_id=self._manifest.object_id,
                 reason=failure.message,
             )
         if isinstance(failure, ChunkNotFoundError):
-            self._shared.absent(node_id, ChunkId(self._object_id, index))
+            self._shared.absent(node_id, ChunkId(self._manifest.object_id, index))
 
     def _close(self, index: int) -> None:
         lane = self._open.pop(index, None)

@@ -8,7 +8,6 @@ is, and reading begins anew at the next byte with other chunks.
 """
 
 from collections import deque
-from functools import partial
 
 from twisted_store.api.lanes import LaneLostError, Lanes, Span
 from twisted_store.core.galois import Combination, Combine
@@ -53,7 +52,9 @@ class ObjectReader:
             wanted = tuple(span.chunk for span in rest)
             self._plan = self._best_plan(wanted, len(prompt))
             self._combination = self._combine(self._plan.matrix) if self._plan.missing else None
-            if await self._lanes.open(self._spans(rest), partial(self._spares, wanted, prompt)):
+            spans = self._spans(rest)
+            spare = {each.chunk for each in spans if self._spares(wanted, prompt, each.chunk)}
+            if await self._lanes.open(spans, spare):
                 return
 
     async def read(self) -> list[memoryview]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from twisted_store.core.batch import BATCH_CHUNKS_MAX, OPERATIONS_MAX
 from twisted_store.core.durability import Durability, DurabilityMode
 from twisted_store.core.scheme import AUTO, SchemeChoice, SchemeRules, parse_choice
 from twisted_store.core.sizes import parse_size
@@ -33,6 +34,7 @@ class ApiConfig:
     object_bytes_max: int | None
     rules: SchemeRules = SchemeRules()
     move_rate_bytes: int | None = None
+    batch_chunks_max: int = BATCH_CHUNKS_MAX
 
 
 class Options(RoleOptions):
@@ -103,6 +105,12 @@ class Options(RoleOptions):
             "Give up on a call to a node that makes no progress for these seconds.",
         ],
         [
+            "batch-chunks-max",
+            None,
+            str(BATCH_CHUNKS_MAX),
+            "Send at most so many small chunks to a node in one call; with 1 each goes alone.",
+        ],
+        [
             "client-timeout",
             None,
             "60",
@@ -130,6 +138,7 @@ class Options(RoleOptions):
             lost_after_seconds=self.required("lost-after", seconds),
             move_rate_bytes=self.optional("move-rate", rate),
             node_timeout_seconds=self.required("node-timeout", seconds),
+            batch_chunks_max=self.required("batch-chunks-max", batch_chunks),
             client_timeout_seconds=self.required("client-timeout", seconds),
             upload_memory_bytes=self.required("upload-memory", parse_size),
             download_memory_bytes=self.required("download-memory", parse_size),
@@ -155,6 +164,13 @@ def rate(text: str) -> int | None:
     if not size_bytes:
         raise ValueError("Write a size above 0, like 64MiB, or none.")
     return size_bytes
+
+
+def batch_chunks(text: str) -> int:
+    """A number of chunks; raises ValueError with a sentence."""
+    if not text.isdecimal() or not 0 < int(text) <= OPERATIONS_MAX:
+        raise ValueError(f"Write a number from 1 to {OPERATIONS_MAX}.")
+    return int(text)
 
 
 def scheme_rules(text: str) -> tuple[tuple[str, SchemeChoice], ...]:

@@ -1,11 +1,12 @@
 """The chunks of one upload on their way to their nodes."""
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from twisted_store.api.chunk_upload import NODE_ERRORS, ChunkUpload
 from twisted_store.api.metrics import Metrics
@@ -19,9 +20,12 @@ from twisted_store.core.reasons import Reasons
 from twisted_store.core.redundancy import losses_survived, losses_to_survive
 from twisted_store.core.scheme import Scheme, SchemeChoice, SchemeRules
 from twisted_store.errors import StoreError, TooFewNodesError
-from twisted_store.node_client.chunk_put import ChunkPut
 from twisted_store.node_client.client import NodeClient
-from twisted_store.node_client.fanout import all_of
+from twisted_store.node_client.fanout import all_done
+from twisted_store.node_client.transfers import OutgoingChunk
+
+LEAVES_HOLE = (*NODE_ERRORS, TooFewNodesError)
+"""What makes a chunk a hole, if the object can do without it."""
 
 log = Logger()
 
@@ -111,14 +115,19 @@ class Transfer:
         for index, part in parts:
             chunk = self._chunks[index]
             if chunk is not None:
-                await self._attempt(index, chunk.write(part))
+                try:
+                    await chunk.write(part)
+                except LEAVES_HOLE as failure:
+                    self._leave_hole(index, failure)
 
     async def finish(self, encoded_manifest: bytes) -> None:
         """Returns when all nodes have stored their chunks, as the durability mode says."""
-        await all_of(
-            self._attempt(index, chunk.finish(encoded_manifest))
-            for index, chunk in enumerate(self._chunks)
-            if chunk is not None
+        await all_done(
+            [
+                chunk.finish(encoded_manifest).addErrback(self._not_finished, index)
+                for index, chunk in enumerate(self._chunks)
+                if chunk is not None
+            ]
         )
 
     def discard(self, incarnation: int) -> None:
@@ -141,7 +150,7 @@ class Transfer:
         sizes = None if self._sizes is None else self._sizes[index]
         chunk_bytes = self._chunk_bytes(index)
 
-        def open_put(node_id: NodeId) -> ChunkPut:
+        def open_put(node_id: NodeId) -> OutgoingChunk:
             members.assign(node_id, chunk_bytes)
             self._assigned.append((node_id, chunk_bytes))
             return self._shared.client.put(
@@ -167,11 +176,10 @@ class Transfer:
         """The nodes that cannot take that chunk: those that failed, or hold others already."""
         return closed_nodes(self.placement, index) | self._failed
 
-    async def _attempt(self, index: int, step: Awaitable[None]) -> None:
-        try:
-            await step
-        except (*NODE_ERRORS, TooFewNodesError) as failure:
-            self._leave_hole(index, failure)
+    def _not_finished(self, failure: Failure, index: int) -> None:
+        failure.trap(*LEAVES_HOLE)
+        assert isinstance(failure.value, StoreError)
+        self._leave_hole(index, failure.value)
 
     def _leave_hole(self, index: int, failure: StoreError) -> None:
         chunk = self._chunks[index]

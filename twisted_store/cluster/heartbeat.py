@@ -17,7 +17,7 @@ from twisted_store.errors import DuplicateNodeError, ForeignClusterError, StoreE
 RETRY_SECONDS_FIRST = 0.1
 """Delay after the first heartbeat without an answer; it doubles up to the ordinary interval."""
 
-WIRE_FORMAT = 2
+WIRE_FORMAT = 3
 """The version of what api and nodes say to each other."""
 
 log = Logger()

@@ -19,7 +19,7 @@ from twisted_store.core.checksums import (
     crc32c,
 )
 from twisted_store.core.frames import MANIFEST_BYTES_MAX
-from twisted_store.core.ids import ChunkId
+from twisted_store.core.ids import PACKED_BYTES, ChunkId
 from twisted_store.errors import ChecksumError, FormatError
 
 VERSION = 1
@@ -27,6 +27,7 @@ VERSION = 1
 # Magic, version, bytes of a block, chunk id, zeros; then the CRC32C of all these.
 _HEADER = struct.Struct(">8sII17s27x")
 _HEADER_MAGIC = b"\x89tschunk"
+_PACKED_OFFSET = 16
 
 # Bytes of the chunk, bytes of the manifest, number of checksums.
 _LENGTHS = struct.Struct(">QQQ")
@@ -72,6 +73,12 @@ def encode_header(chunk_id: ChunkId) -> bytes:
     """The `HEADER_BYTES` bytes before those of the chunk."""
     fields = _HEADER.pack(_HEADER_MAGIC, VERSION, BLOCK_BYTES, chunk_id.packed)
     return fields + _CHECKSUM.pack(crc32c(fields))
+
+
+def named_chunk(raw: Buffer) -> ChunkId:
+    """Which chunk a file that begins with ``raw`` names; `verify_header` tells whether it is so."""
+    packed = memoryview(raw)[_PACKED_OFFSET : _PACKED_OFFSET + PACKED_BYTES]
+    return ChunkId.unpack(packed)
 
 
 def verify_header(raw: bytes, chunk_id: ChunkId) -> None:
@@ -134,6 +141,11 @@ def pack_checksums(checksums: Sequence[int]) -> bytes:
     return struct.pack(f">{len(checksums)}I", *checksums)
 
 
+def unpack_checksums(packed: Buffer) -> tuple[int, ...]:
+    """Block checksums from how they stand in the footer."""
+    return struct.unpack(f">{len(packed) // CHECKSUM_BYTES}I", packed)
+
+
 def verify_blocks(
     chunk_id: ChunkId, first_block: int, blocks: Buffer, packed_checksums: Buffer
 ) -> tuple[int, ...]:
@@ -142,7 +154,7 @@ def verify_blocks(
     if len(packed_checksums) != CHECKSUM_BYTES * count:
         raise FormatError(f"{count} blocks of chunk {chunk_id} lack checksums.")
     view = memoryview(blocks)
-    checksums = struct.unpack(f">{count}I", packed_checksums)
+    checksums = unpack_checksums(packed_checksums)
     seed = chunk_seed(chunk_id)
     for position, checksum in enumerate(checksums):
         start = position * BLOCK_BYTES

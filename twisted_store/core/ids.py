@@ -1,11 +1,9 @@
 """Identifiers of objects, chunks, nodes and clusters, and the placement that ties them together."""
 
 import re
-import struct
-from dataclasses import dataclass
-from typing import NewType, Self
+from typing import NamedTuple, NewType, Self
 
-from twisted_store.errors import BadRequestError
+from twisted_store.errors import BadRequestError, FormatError
 
 ObjectId = NewType("ObjectId", str)
 """32 hex digits: incarnation (32 bits), sequence (48 bits), salt (48 bits)."""
@@ -23,9 +21,16 @@ OBJECT_ID_BITS = 128
 SALT_BITS = 48
 NODE_ID_BITS = 64
 
+PACKED_BYTES = 17
+"""Length of a packed chunk id."""
+
+CHUNK_INDEX_MAX = 99
+"""Two digits, as in the names of files."""
+
 _OBJECT_ID = re.compile(r"[0-9a-f]{32}")
 _NODE_ID = re.compile(r"[0-9a-f]{16}")
 _CHUNK_INDEX = re.compile(r"0|[1-9][0-9]?")
+_INDEX_BYTES = tuple(bytes([index]) for index in range(256))
 
 
 def object_id(incarnation: int, sequence: int, salt: int) -> ObjectId:
@@ -57,12 +62,12 @@ def hex_id(random_bits: int) -> str:
     return f"{random_bits:016x}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ChunkId:
+class ChunkId(NamedTuple):
     """One chunk of one object version; written ``OBJECT_ID-INDEX``."""
 
+    # A tuple, since sets and dicts of these are all over the place: no other hash is as cheap.
     object_id: ObjectId
-    index: int
+    index: int  # type: ignore[assignment]
 
     def __str__(self) -> str:
         return f"{self.object_id}-{self.index}"
@@ -75,8 +80,15 @@ class ChunkId:
 
     @property
     def packed(self) -> bytes:
-        """17 bytes: the object id and the index."""
-        return bytes.fromhex(self.object_id) + struct.pack("B", self.index)
+        """`PACKED_BYTES` bytes: the object id and the index."""
+        return bytes.fromhex(self.object_id) + _INDEX_BYTES[self.index]
+
+    @classmethod
+    def unpack(cls, packed: bytes | memoryview) -> Self:
+        """Raise `FormatError` unless ``packed`` has the form of a packed chunk id."""
+        if len(packed) != PACKED_BYTES or packed[-1] > CHUNK_INDEX_MAX:
+            raise FormatError(f"{packed.hex()} is not a packed chunk id.")
+        return cls(ObjectId(packed[:-1].hex()), packed[-1])
 
 
 def parse_chunk_index(text: str) -> int:

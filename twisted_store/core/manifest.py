@@ -85,6 +85,15 @@ class Manifest:
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise FormatError(f"Not a manifest: {error}.") from error
 
+    @staticmethod
+    def names(encoded: bytes, object_id: ObjectId) -> bool:
+        """
+        Whether an encoded manifest is that of the object, without looking at the rest of it.
+
+        Quotes in names and headers are escaped, so what a client says cannot look like this.
+        """
+        return f'"object_id":"{object_id}"'.encode() in encoded
+
     def _check(self) -> None:
         """Raise `TypeError` or `ValueError` on what no reader could make sense of."""
         for number in (self.size_bytes, self.unit_bytes, self.created_us):

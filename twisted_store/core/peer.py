@@ -13,6 +13,11 @@ SOURCE_URL_HEADER = "X-Source-URL"
 """From whom, and from where, a node is to copy a chunk."""
 
 
+INCARNATION_HEADER = "X-Incarnation"
+SEQUENCE_HEADER = "X-Commit-Sequence"
+"""Which life of the api marks or discards chunks, and the last commit that it knows to be safe."""
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
     """A node and where it listens."""
@@ -33,3 +38,11 @@ class Marks:
     sequence: int
     confirm: Sequence[ChunkId]
     dead: Sequence[ChunkId]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Chunks named in marks that a node does not have in a state that the mark can apply to."""
+
+    confirm: tuple[ChunkId, ...]
+    dead: tuple[ChunkId, ...]

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from twisted.logger import Logger
 
-from twisted_store.core.durability import STRICT
 from twisted_store.core.ids import ChunkId, object_id
 from twisted_store.core.membership import DISK_CALL_SECONDS_MAX
 from twisted_store.errors import NodeFailedError, NoSpaceError, StoreError
@@ -42,7 +41,12 @@ class NodeHealth:
     @property
     def writable(self) -> bool:
         """Whether the last thing that was written was, and was synced."""
-        return self._store.last_sync_ok and not self._disk_failure
+        return not self._problem
+
+    def check_writable(self) -> None:
+        """Raise `NodeFailedError` while chunks would only be lost."""
+        if self._problem:
+            raise NodeFailedError(f"This node takes no chunks now: {self._problem}")
 
     def disk_failed(self, error: NodeFailedError) -> None:
         """A chunk could not be written."""
@@ -52,8 +56,7 @@ class NodeHealth:
         """Why this node cannot serve now; none if it can."""
         found = []
         if not self.writable:
-            message = self._disk_failure or "The last sync failed."
-            found.append(Reason("disk_read_only", message))
+            found.append(Reason("disk_read_only", self._problem))
         oldest_seconds = self._store.oldest_call_seconds
         if oldest_seconds > DISK_CALL_SECONDS_MAX:
             message = f"A disk call takes {oldest_seconds:.0f} s already."
@@ -81,14 +84,13 @@ class NodeHealth:
             await self._try_disk()
         return CHECK_SECONDS
 
+    @property
+    def _problem(self) -> str:
+        return self._disk_failure or self._store.problem
+
     async def _try_disk(self) -> None:
         try:
-            writer = self._store.begin(TRIAL_CHUNK, None, STRICT)
-            try:
-                await writer.finish(b"trial")
-            finally:
-                await writer.abort()
-            await self._store.discard(TRIAL_CHUNK)
+            await self._store.try_disk(TRIAL_CHUNK)
         except NoSpaceError:
             return
         except StoreError as error:

@@ -4,7 +4,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from twisted_store.core.sizes import Share, parse_share, parse_size
+from twisted_store.core.sizes import Share, format_size, parse_share, parse_size
 from twisted_store.options import (
     RoleOptions,
     base_url,
@@ -13,6 +13,7 @@ from twisted_store.options import (
     secret_file,
     some_text,
 )
+from twisted_store.storage.writer import WRITE_BYTES_MIN
 
 MACHINE_ID_FILE = Path("/etc/machine-id")
 
@@ -25,7 +26,8 @@ class NodeConfig:
     ``data`` is a directory, ``listen`` Twisted endpoint strings; ``advertise_url`` None means the
     first address listened on, ``capacity_bytes_max`` None as much as the disk has; ``reserve`` is a
     share of the disk. ``zone_named`` is False when nobody named the ``zone``: then it is the
-    machine. ``scrub_rate_bytes`` are read in a second.
+    machine. ``scrub_rate_bytes`` are read in a second, ``compact_rate_bytes`` read and written.
+    Chunks of fewer than ``needle_bytes_max`` go into volumes of up to ``volume_bytes_max``.
     """
 
     data: str
@@ -42,6 +44,9 @@ class NodeConfig:
     dead_grace_seconds: float
     heartbeat_seconds: float
     scrub_rate_bytes: int
+    compact_rate_bytes: int
+    needle_bytes_max: int
+    volume_bytes_max: int
 
 
 class Options(RoleOptions):
@@ -103,6 +108,20 @@ class Options(RoleOptions):
             "4MiB",
             "Read so much of what is stored in a second, to find damage before somebody needs it.",
         ],
+        [
+            "compact-rate",
+            None,
+            "32MiB",
+            "Read and write so much in a second to get back the space of small chunks that are "
+            "gone.",
+        ],
+        [
+            "needle-size",
+            None,
+            "256KiB",
+            "Append chunks smaller than this to volumes; larger ones get a file each.",
+        ],
+        ["volume-size", None, "1GiB", "Begin another volume when one would become larger."],
     ]
 
     def postOptions(self) -> None:
@@ -122,11 +141,21 @@ class Options(RoleOptions):
             provisional_age_seconds=self.required("provisional-age", seconds),
             dead_grace_seconds=self.required("dead-grace", seconds),
             heartbeat_seconds=self.required("heartbeat", seconds),
-            scrub_rate_bytes=self.required("scrub-rate", _rate),
+            scrub_rate_bytes=self.required("scrub-rate", _positive_size),
+            compact_rate_bytes=self.required("compact-rate", _positive_size),
+            needle_bytes_max=self.required("needle-size", _needle_size),
+            volume_bytes_max=self.required("volume-size", _positive_size),
         )
 
 
-def _rate(text: str) -> int:
+def _needle_size(text: str) -> int:
+    size_bytes = parse_size(text)
+    if size_bytes > WRITE_BYTES_MIN:
+        raise ValueError(f"Write a size up to {format_size(WRITE_BYTES_MIN)}, like 256KiB.")
+    return size_bytes
+
+
+def _positive_size(text: str) -> int:
     size_bytes = parse_size(text)
     if size_bytes == 0:
         raise ValueError("Write a size above 0, like 4MiB.")

@@ -34,7 +34,7 @@ class Reports:
             zone=self.zone,
             zone_named=self.zone_named,
             capacity_bytes=self.store.capacity_bytes,
-            used_bytes=self.store.used_bytes,
+            used_bytes=self.store.needed_bytes,
             free_bytes=self.store.free_bytes,
             instance=self.instance,
             version=__version__,

@@ -1,7 +1,6 @@
 """The routes of a node: they parse, call, and answer."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from klein import Klein
@@ -9,6 +8,8 @@ from twisted.web.resource import IResource, Resource
 from zope.interface import implementer
 
 from twisted_store import __version__
+from twisted_store.core.batch import BATCH_BYTES_MAX
+from twisted_store.core.batch import MEDIA_TYPE as BATCH_MEDIA_TYPE
 from twisted_store.core.durability import DURABILITY_HEADER, STRICT, Durability
 from twisted_store.core.ids import (
     ChunkId,
@@ -17,35 +18,39 @@ from twisted_store.core.ids import (
     parse_node_id,
     parse_object_id,
 )
-from twisted_store.core.peer import NODE_ID_HEADER, SOURCE_NODE_HEADER, SOURCE_URL_HEADER, Peer
+from twisted_store.core.peer import (
+    INCARNATION_HEADER,
+    NODE_ID_HEADER,
+    SEQUENCE_HEADER,
+    SOURCE_NODE_HEADER,
+    SOURCE_URL_HEADER,
+    Peer,
+)
 from twisted_store.errors import (
     BadRequestError,
     CorruptionError,
     IncompleteBodyError,
     NodeFailedError,
 )
+from twisted_store.node.batches import Batches, Caller
 from twisted_store.node.chunk_answer import ChunkAnswers
 from twisted_store.node.copies import Copies
 from twisted_store.node.health import NodeHealth
-from twisted_store.node.marking import Marking, parse_marks
+from twisted_store.node.marking import Marking
 from twisted_store.node.uploads import Uploads
 from twisted_store.options import base_url
 from twisted_store.storage.identity import NodeIdentity
 from twisted_store.storage.store import ChunkStore
 from twisted_store.storage.writer import StoredChunk
 from twisted_store.web.answers import answer_errors, answer_json
-from twisted_store.web.bodies import read_json_object
+from twisted_store.web.bodies import read_body
 from twisted_store.web.request import StreamingRequest
 from twisted_store.web.secret import require_secret
-
-MARKS_BYTES_MAX = 1024 * 1024
-"""Largest body of a call with marks."""
 
 LIST_CHUNKS_MAX = 1000
 """Most chunks of one page, and the number without a limit."""
 
 CHUNK_BYTES_HEADER = "X-Chunk-Bytes"
-INCARNATION_HEADER = "X-Incarnation"
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
@@ -64,13 +69,14 @@ class NodeResource:
     copies: Copies
     chunk_answers: ChunkAnswers
     marking: Marking
+    batches: Batches
     instance: str
 
     @app.route("/chunks/<object_id>/<index>", methods=["PUT"])
     async def put_chunk(self, request: StreamingRequest, object_id: str, index: str) -> None:
         """Store the framed body, manifest last, as a provisional chunk."""
         chunk_id = _chunk_id(object_id, index)
-        chunk_bytes = _number(CHUNK_BYTES_HEADER, request.getHeader(CHUNK_BYTES_HEADER))
+        chunk_bytes = _header_number(request, CHUNK_BYTES_HEADER)
         durability = _durability(request)
         if request.body is None:
             raise IncompleteBodyError(f"Chunk {chunk_id} came without a body.")
@@ -85,7 +91,7 @@ class NodeResource:
     async def copy_chunk(self, request: StreamingRequest, object_id: str, index: str) -> None:
         """Store the chunk as another node holds it, no faster than the body grants."""
         chunk_id = _chunk_id(object_id, index)
-        chunk_bytes = _number(CHUNK_BYTES_HEADER, request.getHeader(CHUNK_BYTES_HEADER))
+        chunk_bytes = _header_number(request, CHUNK_BYTES_HEADER)
         if chunk_bytes is None:
             raise BadRequestError(f"Say how many bytes the chunk has: {CHUNK_BYTES_HEADER}.")
         stored = await self.copies.copy(
@@ -101,19 +107,24 @@ class NodeResource:
     @app.route("/chunks/<object_id>/<index>", methods=["DELETE"])
     async def discard_chunk(self, request: StreamingRequest, object_id: str, index: str) -> None:
         """Remove a provisional chunk; it does not matter whether it is there."""
-        incarnation = _number(INCARNATION_HEADER, request.getHeader(INCARNATION_HEADER))
+        incarnation = _header_number(request, INCARNATION_HEADER)
         if incarnation is None:
             raise BadRequestError(f"Say which api discards the chunk: {INCARNATION_HEADER}.")
         await self.marking.discard(_chunk_id(object_id, index), incarnation)
         request.setResponseCode(204)
 
-    @app.route("/chunks/marks", methods=["POST"])
-    async def mark_chunks(self, request: StreamingRequest) -> None:
-        """Confirm chunks and bury chunks; the answer names those that are not here for it."""
-        marks = parse_marks(await read_json_object(request, MARKS_BYTES_MAX))
-        missing = await self.marking.mark(marks)
-        answer = {"confirm": _texts(missing.confirm), "dead": _texts(missing.dead)}
-        answer_json(request, 200, {"missing": answer})
+    @app.route("/chunks/batch", methods=["POST"])
+    async def perform_batch(self, request: StreamingRequest) -> None:
+        """Do many things with small chunks; each has its own result."""
+        caller = Caller(
+            _header_number(request, INCARNATION_HEADER), _header_number(request, SEQUENCE_HEADER)
+        )
+        durability = _durability(request)
+        body = await read_body(request, BATCH_BYTES_MAX)
+        answer = b"".join(await self.batches.perform(body, durability, caller))
+        request.setHeader("Content-Type", BATCH_MEDIA_TYPE)
+        request.setHeader("Content-Length", str(len(answer)))
+        request.write(answer)
 
     @app.route("/chunks", methods=["GET"])
     async def list_chunks(self, request: StreamingRequest) -> None:
@@ -207,5 +218,5 @@ def _number(name: str, text: str | None) -> int | None:
     return None if text is None else int(text)
 
 
-def _texts(chunk_ids: Iterable[ChunkId]) -> list[str]:
-    return [str(chunk_id) for chunk_id in chunk_ids]
+def _header_number(request: StreamingRequest, name: str) -> int | None:
+    return _number(name, request.getHeader(name))

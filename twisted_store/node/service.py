@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from twisted_store import __version__
+from twisted_store.cluster.compact import LOOK_SECONDS, Compactor
 from twisted_store.cluster.heartbeat import Heartbeat
 from twisted_store.cluster.loop import Loop
 from twisted_store.cluster.scrub import PAUSE_SECONDS, Scrub
@@ -17,6 +18,7 @@ from twisted_store.core.ids import NODE_ID_BITS, hex_id
 from twisted_store.core.sizes import format_size
 from twisted_store.errors import StartupError
 from twisted_store.node.api_client import ApiClient
+from twisted_store.node.batches import Batches
 from twisted_store.node.chunk_answer import ChunkAnswers
 from twisted_store.node.copies import Copies
 from twisted_store.node.health import CHECK_SECONDS, NodeHealth
@@ -28,6 +30,7 @@ from twisted_store.node.uploads import Uploads
 from twisted_store.node_client.client import NodeClient
 from twisted_store.seams import Seams, real_seams
 from twisted_store.storage.identity import NodeIdentity
+from twisted_store.storage.limits import StoreLimits
 from twisted_store.storage.store import ChunkStore
 from twisted_store.web.secret import secret_headers
 from twisted_store.web.server import Server
@@ -114,10 +117,16 @@ def build(config: NodeConfig, seams: Seams) -> IService:
         seams.disk,
         config.data,
         seams.run_blocking,
+        seams.open_database,
         seams.clock,
         seams.monotonic,
-        reserve_bytes=config.reserve.of(seams.disk.space(config.data).total_bytes),
-        capacity_bytes_max=config.capacity_bytes_max,
+        seams.random,
+        StoreLimits(
+            reserve_bytes=config.reserve.of(seams.disk.space(config.data).total_bytes),
+            capacity_bytes_max=config.capacity_bytes_max,
+            needle_bytes_max=config.needle_bytes_max,
+            volume_bytes_max=config.volume_bytes_max,
+        ),
     )
     health = NodeHealth(store)
     instance = hex_id(seams.random.getrandbits(NODE_ID_BITS))
@@ -161,6 +170,7 @@ def _resource(
     instance: str,
 ) -> NodeResource:
     uploads = Uploads(store, health)
+    marking = Marking(store, identity)
     return NodeResource(
         store=store,
         identity=identity,
@@ -168,7 +178,8 @@ def _resource(
         uploads=uploads,
         copies=Copies(nodes, uploads),
         chunk_answers=ChunkAnswers(store, seams.clock, CLIENT_TIMEOUT_SECONDS),
-        marking=Marking(store, identity),
+        marking=marking,
+        batches=Batches(store, health, marking),
         instance=instance,
     )
 
@@ -204,12 +215,14 @@ def _loops(
     sweep = Sweep(
         api, store, seams.monotonic, config.provisional_age_seconds, config.dead_grace_seconds
     )
+    compactor = Compactor(store, seams.clock, config.compact_rate_bytes)
     scrub = Scrub(store, seams.clock, seams.random, config.scrub_rate_bytes)
     return (
         Loop(seams.clock, seams.random, health.check, CHECK_SECONDS),
         Loop(seams.clock, seams.random, heartbeat.beat, config.heartbeat_seconds),
         Loop(seams.clock, seams.random, sweep.sweep, SWEEP_SECONDS),
         Loop(seams.clock, seams.random, scrub.scrub, PAUSE_SECONDS),
+        Loop(seams.clock, seams.random, compactor.compact, LOOK_SECONDS),
     )
 
 

@@ -31,10 +31,12 @@ class Uploads:
         """
         Store the chunk, provisionally; ``chunk_bytes`` is its announced length, if it has one.
 
-        Raises `NoSpaceError` before anything is read, a `CorruptionError` for frames that are
+        Raises `NoSpaceError`, and `NodeFailedError` while the disk takes nothing, before anything
+        is read, a `CorruptionError` for frames that are
         damaged, a `BadRequestError` for those that break off or hold something else than this
         chunk, and what ``body`` raises.
         """
+        self.health.check_writable()
         writer = self.store.begin(chunk_id, chunk_bytes, durability)
         try:
             manifest = await self._receive(chunk_id, body, chunk_bytes, writer)

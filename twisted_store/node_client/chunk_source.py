@@ -14,6 +14,8 @@ class ChunkSource:
     Raises `ChecksumError` or `FormatError` on damage, and what ``body`` raises.
     """
 
+    complete = False
+
     def __init__(self, body: AnswerBody, decoder: FrameDecoder, skip_bytes: int) -> None:
         self._body = body
         self._decoder = decoder

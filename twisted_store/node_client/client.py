@@ -1,21 +1,30 @@
 """Calls to nodes, of the api and of other nodes."""
 
-import json
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from itertools import chain
 from typing import Any, TypeVar
 
 from treq.client import HTTPClient
-from treq.response import _Response as Response
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import UNKNOWN_LENGTH, IAgentEndpointFactory
+from twisted.web.iweb import UNKNOWN_LENGTH, IAgentEndpointFactory, IResponse
 
+from twisted_store.core.batch import (
+    BATCH_CHUNKS_MAX,
+    CONFIRM,
+    DEAD,
+    DISCARD,
+    GET,
+    IDS_MAX,
+    pack_ids,
+    unpack_ids,
+)
 from twisted_store.core.checksums import BLOCK_BYTES
-from twisted_store.core.durability import Durability
+from twisted_store.core.durability import DURABILITY_HEADER, STRICT, Durability
 from twisted_store.core.frames import MEDIA_TYPE, FrameDecoder, framed_bytes
-from twisted_store.core.ids import ChunkId
+from twisted_store.core.ids import PACKED_BYTES, ChunkId
 from twisted_store.core.peer import (
     NODE_ID_HEADER,
     SOURCE_NODE_HEADER,
@@ -23,14 +32,19 @@ from twisted_store.core.peer import (
     Marks,
     Peer,
 )
-from twisted_store.errors import BadRequestError, NodeFailedError, NodeSlowError
+from twisted_store.core.whole_chunk import decode_whole
+from twisted_store.errors import BadRequestError, FormatError, NodeFailedError, NodeSlowError
 from twisted_store.node_client.answer_body import AnswerBody
 from twisted_store.node_client.answers import node_failure, raise_unless, read_json
-from twisted_store.node_client.body import QueuedBody
+from twisted_store.node_client.batch_calls import BatchCalls
+from twisted_store.node_client.body import QueuedBody, json_body
 from twisted_store.node_client.chunk_copy import ChunkCopy
 from twisted_store.node_client.chunk_list import ChunkList
 from twisted_store.node_client.chunk_put import ChunkPut, Exchange
 from twisted_store.node_client.chunk_source import ChunkSource
+from twisted_store.node_client.fanout import all_done
+from twisted_store.node_client.small_chunk import SMALL_BYTES_MAX, SmallPut, SmallSource
+from twisted_store.node_client.transfers import IncomingChunk, OutgoingChunk
 from twisted_store.node_client.watchdog import Watchdog
 
 T = TypeVar("T")
@@ -46,7 +60,9 @@ class NodeClient:
     """
     Speaks to nodes over kept connections; every call has a deadline on progress.
 
-    ``clock`` is an `IReactorTime`; treq's types ask for more than it uses.
+    ``clock`` is an `IReactorTime`; treq's types ask for more than it uses. At most
+    ``batch_chunks_max`` small chunks go in one batch; marks and discards are as durable as
+    ``durability`` says.
     """
 
     def __init__(
@@ -55,20 +71,27 @@ class NodeClient:
         endpoints: IAgentEndpointFactory,
         stall_seconds: float,
         headers: dict[str, str],
+        batch_chunks_max: int = BATCH_CHUNKS_MAX,
+        durability: Durability = STRICT,
     ) -> None:
         self._clock = clock
+        self._durability = durability
         self._stall_seconds = stall_seconds
         self._headers = headers
         self._pool = HTTPConnectionPool(clock, persistent=True)
         self._pool.maxPersistentPerHost = IDLE_CONNECTIONS_PER_NODE
         self._pool.cachedConnectionTimeout = IDLE_SECONDS
-        self._treq = HTTPClient(Agent.usingEndpointFactory(clock, endpoints, pool=self._pool))
+        agent = Agent.usingEndpointFactory(clock, endpoints, pool=self._pool)
+        self._treq = HTTPClient(agent)
+        self._batches = BatchCalls(agent, clock, stall_seconds, headers, batch_chunks_max)
 
     def put(
         self, peer: Peer, chunk_id: ChunkId, sizes: tuple[int, int] | None, durability: Durability
-    ) -> ChunkPut:
+    ) -> OutgoingChunk:
         """Begin to store a chunk; ``sizes``: bytes of the chunk and of its manifest, if known."""
-        headers = {"X-Durability": str(durability)}
+        if sizes is not None and sizes[0] <= SMALL_BYTES_MAX:
+            return SmallPut(chunk_id, peer.node_id, self._batches.writes(peer, durability))
+        headers = {DURABILITY_HEADER: str(durability)}
         if sizes is not None:
             headers["X-Chunk-Bytes"] = str(sizes[0])
         exchange = self._storing(peer, "PUT", peer.chunk_url(chunk_id), headers)
@@ -88,32 +111,37 @@ class NodeClient:
             SOURCE_NODE_HEADER: source.node_id,
             SOURCE_URL_HEADER: source.url,
             "X-Chunk-Bytes": str(chunk_bytes),
-            "X-Durability": str(durability),
+            DURABILITY_HEADER: str(durability),
         }
         exchange = self._storing(target, "POST", f"{target.chunk_url(chunk_id)}/copy", headers)
         return ChunkCopy(target.node_id, chunk_bytes, exchange, self._clock, self._stall_seconds)
 
-    async def get(
+    def get(
         self,
         peer: Peer,
         chunk_id: ChunkId,
         first: int,
         end: int,
         patience_seconds: float | None = None,
-    ) -> ChunkSource:
+        chunk_bytes: int | None = None,
+    ) -> "Deferred[IncomingChunk]":
         """
         The chunk's bytes from ``first`` up to, not including, ``end``; there must be some.
 
-        With ``patience_seconds`` a reader waits for so long at most at any time, for whatever it
-        waits; without, until the node makes no progress. Raises `NodeSlowError` after that.
+        ``chunk_bytes`` is the chunk's length, if known. Fires when the first bytes are here and
+        right. With ``patience_seconds`` a reader waits for so long at most at any time, for
+        whatever it waits; without, until the node makes no progress. `NodeSlowError` after that.
         """
-        first_block = first // BLOCK_BYTES
-        headers = {
-            "Accept": MEDIA_TYPE,
-            "Range": f"bytes={first_block * BLOCK_BYTES}-{end - 1}",
-        }
-        body = await self._open(peer, chunk_id, headers, 206, patience_seconds)
-        return ChunkSource(body, FrameDecoder(chunk_id, first_block), first % BLOCK_BYTES)
+        if chunk_bytes is None or chunk_bytes > SMALL_BYTES_MAX:
+            return Deferred.fromCoroutine(self._get(peer, chunk_id, first, end, patience_seconds))
+
+        def verified(payload: memoryview) -> IncomingChunk:
+            return SmallSource(decode_whole(payload, chunk_id), peer.node_id, first, end)
+
+        answer = self._batches.reads(peer).add(
+            GET, chunk_id.packed, ids=1, size_bytes=chunk_bytes, patience_seconds=patience_seconds
+        )
+        return answer.addCallback(verified)
 
     async def fetch(self, peer: Peer, chunk_id: ChunkId) -> AnswerBody:
         """The whole chunk in frames as they come, unverified, its manifest last."""
@@ -142,8 +170,8 @@ class NodeClient:
 
     async def discard(self, peer: Peer, chunk_id: ChunkId, incarnation: int) -> None:
         """Remove a chunk whose upload failed."""
-        headers = {"X-Incarnation": str(incarnation)}
-        await self._call(peer, "DELETE", peer.chunk_url(chunk_id), headers, None)
+        queue = self._batches.writes(peer, self._durability)
+        await queue.add(DISCARD, chunk_id.packed, ids=1, numbers=(incarnation, 0))
 
     async def mark(self, peer: Peer, marks: Marks) -> frozenset[ChunkId]:
         """
@@ -151,17 +179,13 @@ class NodeClient:
 
         Gives those to be confirmed that the node does not hold safely.
         """
-        body = {
-            "incarnation": marks.incarnation,
-            "sequence": marks.sequence,
-            "confirm": [str(chunk_id) for chunk_id in marks.confirm],
-            "dead": [str(chunk_id) for chunk_id in marks.dead],
-        }
-        answer = await self._call(peer, "POST", f"{peer.url}/chunks/marks", {}, body)
+        confirms = self._tell(peer, marks, CONFIRM, marks.confirm)
+        deads = self._tell(peer, marks, DEAD, marks.dead)
+        missing = await all_done([*confirms, *deads])
         try:
-            return frozenset(ChunkId.parse(text) for text in answer["missing"]["confirm"])
-        except (KeyError, TypeError, BadRequestError) as error:
-            raise NodeFailedError(f"Node {peer.node_id} answered marks with {answer}.") from error
+            return frozenset(chain.from_iterable(map(unpack_ids, missing[: len(confirms)])))
+        except FormatError as error:
+            raise NodeFailedError(f"Node {peer.node_id} answered no chunk ids.") from error
 
     async def probe(self, peer: Peer) -> dict[str, Any]:
         """What the node says of its health; raises `NodeFailedError` unless it is ready."""
@@ -171,6 +195,18 @@ class NodeClient:
         """Close the idle connections."""
         await self._pool.closeCachedConnections()
 
+    def _tell(
+        self, peer: Peer, marks: Marks, kind: int, chunk_ids: Sequence[ChunkId]
+    ) -> Sequence["Deferred[memoryview]"]:
+        queue = self._batches.writes(peer, self._durability)
+        numbers = (marks.incarnation, marks.sequence)
+        told = []
+        for start in range(0, len(chunk_ids), IDS_MAX):
+            packed = pack_ids(chunk_ids[start : start + IDS_MAX])
+            ids = len(packed) // PACKED_BYTES
+            told.append(queue.add(kind, packed, ids=ids, size_bytes=len(packed), numbers=numbers))
+        return told
+
     def _storing(self, peer: Peer, method: str, url: str, headers: dict[str, str]) -> Exchange:
         async def exchange(body: QueuedBody) -> None:
             response = await self._request(peer, method, url, headers, body)
@@ -178,6 +214,23 @@ class NodeClient:
             await read_json(response)
 
         return exchange
+
+    async def _get(
+        self, peer: Peer, chunk_id: ChunkId, first: int, end: int, patience_seconds: float | None
+    ) -> IncomingChunk:
+        first_block = first // BLOCK_BYTES
+        headers = {
+            "Accept": MEDIA_TYPE,
+            "Range": f"bytes={first_block * BLOCK_BYTES}-{end - 1}",
+        }
+        body = await self._open(peer, chunk_id, headers, 206, patience_seconds)
+        source = ChunkSource(body, FrameDecoder(chunk_id, first_block), first % BLOCK_BYTES)
+        try:
+            await source.ready()
+        except BaseException:
+            source.close()
+            raise
+        return source
 
     async def _open(
         self,
@@ -201,7 +254,7 @@ class NodeClient:
         self, peer: Peer, method: str, url: str, headers: dict[str, str], body: object
     ) -> dict[str, Any]:
         async def exchange() -> dict[str, Any]:
-            response = await self._request(peer, method, url, headers, _json_body(body))
+            response = await self._request(peer, method, url, headers, json_body(body))
             await raise_unless(response, peer.node_id, 200, 204)
             return await read_json(response) if response.code == 200 else {}
 
@@ -214,10 +267,10 @@ class NodeClient:
         url: str,
         headers: dict[str, str],
         body: QueuedBody | None = None,
-    ) -> "Deferred[Response]":
+    ) -> "Deferred[IResponse]":
         every = {**self._headers, NODE_ID_HEADER: peer.node_id, **headers}
         fields = Headers({name: [value] for name, value in every.items()})
-        return self._treq.request(
+        call: Any = self._treq.request(
             method,
             url,
             headers=fields,
@@ -226,6 +279,8 @@ class NodeClient:
             allow_redirects=False,
             reactor=self._clock,
         )
+        response: Deferred[IResponse] = call
+        return response
 
     async def _in_time(
         self, peer: Peer, exchange: Coroutine[Any, Any, T], seconds: float | None = None
@@ -241,14 +296,3 @@ class NodeClient:
             raise node_failure(peer.node_id, Failure()) from None
         finally:
             watchdog.rest()
-
-
-def _json_body(value: object) -> QueuedBody | None:
-    """A body of treq's own making would be driven by the global reactor."""
-    if value is None:
-        return None
-    content = json.dumps(value).encode()
-    body = QueuedBody(len(content))
-    body.send([content])
-    body.end()
-    return body

@@ -1,7 +1,6 @@
 """A whole cluster in one process: the daemons' own `build`, each on a host of its own."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -17,38 +16,26 @@ from twisted.web.client import Agent
 from twisted_store.api.options import ApiConfig
 from twisted_store.api.service import build as build_api
 from twisted_store.coding.choice import best_coder
-from twisted_store.core.durability import STRICT, Durability
 from twisted_store.core.ids import ChunkId
-from twisted_store.core.scheme import SchemeRules
 from twisted_store.core.sizes import Share
-from twisted_store.database import DatabaseOpener, open_sqlite
+from twisted_store.database import DatabaseOpener, open_in_memory
 from twisted_store.node.options import NodeConfig
 from twisted_store.node.service import build as build_node
 from twisted_store.node_client.client import NodeClient
 from twisted_store.seams import Seams
 from twisted_store.simulation.burial import bury
 from twisted_store.simulation.clock import SimulatedClock
-from twisted_store.simulation.disk import MemoryDisk
 from twisted_store.simulation.faults import flip_bits
-from twisted_store.simulation.memory_database import open_in_memory
 from twisted_store.simulation.network import SimulatedHost, SimulatedNetwork
 from twisted_store.simulation.process_disk import ProcessDisk, process_opener
+from twisted_store.simulation.setting import API, DEFAULT, Setting
 from twisted_store.simulation.wire import LATENCY_SECONDS_MAX, NetworkEvent
-from twisted_store.storage.disk import Disk, OsDisk
+from twisted_store.storage.disk import Disk
 
 T = TypeVar("T")
 
-API = "api"
-"""The name of the api; nodes are called node0, node1, ..."""
-
 API_PORT = 8080
 NODE_PORT = 8101
-DISK_BYTES = 2**40
-"""Room of a host's disk, of which memory is taken only as it fills."""
-
-DEAD_GRACE_SECONDS = 60.0
-"""A tenth of the daemons' default: it costs hundreds of heartbeats to wait for that one."""
-
 SUSPECT_AFTER_SECONDS = 15.0
 """After so long without a heartbeat a node takes no chunks."""
 
@@ -68,32 +55,6 @@ class FatalError(Exception):
     """A role asked to be ended."""
 
 
-def fresh_disk(role: str) -> Disk:
-    """The disk of a role by its name: SQLite needs real files, all others are in memory."""
-    return OsDisk() if role == API else MemoryDisk(DISK_BYTES)
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """
-    What the roles are started with; ``disk`` gives each its own, once, by its name.
-    ``open_database`` is the api's: what a node keeps in a database may be gone at each start.
-
-    ``zones`` are those that an operator named, by the names of nodes; others are alone in theirs.
-    """
-
-    durability: Durability = STRICT
-    rules: SchemeRules = SchemeRules()
-    zones: Mapping[str, str] = field(default_factory=dict)
-    lost_after_seconds: float = 1800.0
-    move_rate_bytes: int | None = None
-    provisional_age_seconds: float = 60.0
-    dead_grace_seconds: float = DEAD_GRACE_SECONDS
-    scrub_rate_bytes: int = 4 * 2**20
-    disk: Callable[[str], Disk] = fresh_disk
-    open_database: DatabaseOpener = open_sqlite
-
-
 class SimulatedCluster:
     """
     One api and some nodes, driven by a seed.
@@ -110,7 +71,7 @@ class SimulatedCluster:
         directory: Path,
         seed: int,
         nodes: int,
-        setting: Setting = Setting(),
+        setting: Setting = DEFAULT,
         clock: SimulatedClock | None = None,
     ) -> None:
         self.clock = clock or SimulatedClock()
@@ -206,6 +167,9 @@ class SimulatedCluster:
             dead_grace_seconds=self._setting.dead_grace_seconds,
             heartbeat_seconds=2.0,
             scrub_rate_bytes=self._setting.scrub_rate_bytes,
+            compact_rate_bytes=self._setting.compact_rate_bytes,
+            needle_bytes_max=self._setting.needle_bytes_max,
+            volume_bytes_max=self._setting.volume_bytes_max,
         )
         host = self._network.host(f"127.0.0.{number + 2}")
         self._hosts[name] = host.name

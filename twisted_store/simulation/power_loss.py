@@ -107,7 +107,7 @@ class MachineDisk:
         """The files and directories by their paths, as every process sees them now."""
         return {
             posixpath.join(path, name): file
-            for path in self.image(EVERYTHING)
+            for path in (self._root, *self.image(EVERYTHING))
             if path in self._directories
             for name, file in self._directories[path].names(EVERYTHING).items()
         }

@@ -16,7 +16,7 @@ T = TypeVar("T")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class RunBlocking(Protocol):
@@ -28,7 +28,7 @@ class RunBlocking(Protocol):
 
 def disk_error(error: OSError) -> StoreError:
     """What an error of the disk means to who asked."""
-    if error.errno in _FULL:
+    if error.errno in FULL:
         return NoSpaceError(f"The disk is full: {error}.")
     return NodeFailedError(f"The disk failed: {error}.")
 

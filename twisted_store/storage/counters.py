@@ -13,3 +13,4 @@ class StoreCounters:
     bytes_read: int = 0
     chunks_reclaimed: int = 0
     chunks_quarantined: int = 0
+    bytes_compacted: int = 0

@@ -88,6 +88,13 @@ class ChunkDirectory:
         for shard in sorted(self._shards):
             yield from self._load_shard(f"{self._path}/{shard}")
 
+    def look(self) -> Iterator[HeldChunk]:
+        """All chunks, and nothing is changed."""
+        if self.disk.size_bytes(self._path) is not None:
+            for entry in self.disk.entries(self._path):
+                if _SHARD.fullmatch(entry.name):
+                    yield from _chunks(self.disk.entries(f"{self._path}/{entry.name}"))
+
     def create_incoming(self, chunk_id: ChunkId) -> DiskFile:
         """A new file for a chunk to be written."""
         self._make_shard(_shard(chunk_id))
@@ -110,9 +117,9 @@ class ChunkDirectory:
             if shard < first:
                 continue
             entries = self.disk.entries(f"{self._path}/{shard}")
-            found += sorted(_chunks(entries), key=_order)
+            found += sorted(_chunks(entries), key=order)
             if after is not None and shard == first:
-                del found[: bisect_right(found, str(after), key=_order)]
+                del found[: bisect_right(found, (shard, after), key=order)]
             if len(found) > limit:
                 return ChunkPage(tuple(found[:limit]), found[limit - 1].chunk_id)
         return ChunkPage(tuple(found), None)
@@ -124,14 +131,21 @@ class ChunkDirectory:
                 return self.disk.open(self.path(chunk_id, state))
         raise ChunkNotFoundError(f"Chunk {chunk_id} is not here.")
 
+    def check_replaceable(self, chunk_id: ChunkId) -> None:
+        """Raise `ConflictError` when the chunk is confirmed."""
+        if (
+            _shard(chunk_id) in self._shards
+            and self._size(chunk_id, ChunkState.CONFIRMED) is not None
+        ):
+            raise ConflictError(f"Chunk {chunk_id} is confirmed and cannot be written again.")
+
     def publish(self, chunk_id: ChunkId) -> int:
         """
         Make a chunk that is wholly written provisional; the bytes of older files replaced by it.
 
         A chunk whose object is committed is never replaced: `ConflictError`.
         """
-        if self._size(chunk_id, ChunkState.CONFIRMED) is not None:
-            raise ConflictError(f"Chunk {chunk_id} is confirmed and cannot be written again.")
+        self.check_replaceable(chunk_id)
         freed_bytes = self.remove(chunk_id, ChunkState.QUARANTINED)
         freed_bytes += self.remove(chunk_id, ChunkState.DEAD)
         freed_bytes += self._size(chunk_id, ChunkState.PROVISIONAL) or 0
@@ -167,6 +181,11 @@ class ChunkDirectory:
             if any(here) or self._size(chunk_id, ChunkState.DEAD) is not None:
                 dead.add(chunk_id)
         return dead
+
+    def forget(self, chunk_id: ChunkId) -> int:
+        """Remove all but a confirmed one; the bytes freed."""
+        states = (ChunkState.PROVISIONAL, ChunkState.QUARANTINED, ChunkState.DEAD)
+        return sum(self.remove(chunk_id, state) for state in states)
 
     def discard(self, chunk_id: ChunkId) -> int:
         """Remove a provisional chunk; the bytes freed. `ConflictError` when it is confirmed."""
@@ -229,5 +248,6 @@ def _shard(chunk_id: ChunkId) -> str:
     return chunk_id.object_id[-SHARD_DIGITS:]
 
 
-def _order(chunk: HeldChunk) -> str:
-    return str(chunk.chunk_id)
+def order(chunk: HeldChunk) -> tuple[str, ChunkId]:
+    """Where a chunk stands in a list: shard by shard."""
+    return _shard(chunk.chunk_id), chunk.chunk_id

@@ -15,7 +15,12 @@ from functools import partial
 from random import Random
 
 from twisted_store.core.ids import NODE_ID_BITS, ClusterId, NodeId, hex_id, parse_node_id
-from twisted_store.errors import BadRequestError, ForeignClusterError, StartupError
+from twisted_store.errors import (
+    BadRequestError,
+    DirectoryHeldError,
+    ForeignClusterError,
+    StartupError,
+)
 from twisted_store.storage.calls import DiskCalls, Lane, RunBlocking
 from twisted_store.storage.disk import Closable, Disk
 
@@ -135,10 +140,7 @@ class NodeIdentity:
                 f"{self._root} is not a node's data directory: it has no {IDENTITY_NAME} and is not"
                 " empty. Give --data a new directory, or the one that this node had before."
             )
-        try:
-            return self._disk.lock(f"{self._root}/{LOCK_NAME}")
-        except BlockingIOError as error:
-            raise StartupError(f"Another process uses the data directory {self._root}.") from error
+        return hold(self._disk, self._root)
 
     def _read_or_make(self, new_id: NodeId) -> Identity:
         raw = read_file(self._disk, f"{self._root}/{IDENTITY_NAME}")
@@ -179,6 +181,18 @@ class NodeIdentity:
     def _write(self, name: str, fields: dict[str, object]) -> None:
         content = json.dumps(fields, indent=2).encode() + b"\n"
         replace_file(self._disk, self._root, name, content)
+
+
+def hold(disk: Disk, root: str) -> Closable:
+    """
+    Hold a node's data directory alone until what this gives is closed. Blocking.
+
+    Raises `DirectoryHeldError` when another process has it.
+    """
+    try:
+        return disk.lock(f"{root}/{LOCK_NAME}")
+    except BlockingIOError as error:
+        raise DirectoryHeldError(f"Another process uses the data directory {root}.") from error
 
 
 def make_directory(disk: Disk, path: str) -> None:

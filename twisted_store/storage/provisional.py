@@ -50,6 +50,9 @@ class Provisionals:
         self._all[chunk_id] = self._unsynced[chunk_id] = added
         return added
 
+    def __contains__(self, chunk_id: ChunkId) -> bool:
+        return chunk_id in self._all
+
     def remove(self, chunk_id: ChunkId) -> None:
         """A chunk is not provisional any more."""
         self._all.pop(chunk_id, None)

@@ -1,7 +1,6 @@
 """Damaged chunks: whoever reads one finds the damage; it is looked at again, and set aside."""
 
-from collections.abc import Callable, Collection, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
@@ -9,10 +8,8 @@ from twisted.logger import Logger
 from twisted_store.core.checksums import BLOCK_BYTES
 from twisted_store.core.ids import ChunkId
 from twisted_store.errors import ChunkNotFoundError, CorruptionError, StoreError
-from twisted_store.storage.calls import DiskCalls, Lane
-from twisted_store.storage.directory import ALIVE, ChunkDirectory
-from twisted_store.storage.reader import READ_BLOCKS_MAX, ChunkReader, open_chunk, reading
-from twisted_store.storage.syncs import Syncs
+from twisted_store.storage.calls import DiskCalls
+from twisted_store.storage.reader import READ_BLOCKS_MAX, ChunkReader, OpenChunk
 
 
 class _Suspicion:
@@ -23,28 +20,25 @@ class Quarantine:
     """
     Remembers the chunks that are set aside, and sets aside those in which readers find damage.
 
-    The reader may have had a file that is gone by now, so the chunk is verified once more as it
-    stands on the disk, and nothing happens to one that is among ``writing``, was written again
-    since (`forget`), or is sound after all. ``moved`` is told of each that is set aside.
+    The reader may have had a file that is gone by now, so the chunk is verified once more as
+    ``reopen`` gives it, and nothing happens to one that is among ``writing``, was written again
+    since (`forget`), or is sound after all. ``set_aside`` does it, durably, and tells whether the
+    chunk was there; what is asked of the chunk after that call comes after it.
     """
 
     _log = Logger()
 
     def __init__(
         self,
-        directory: ChunkDirectory,
+        reopen: Callable[[ChunkId], Awaitable[OpenChunk]],
+        set_aside: Callable[[ChunkId], Awaitable[bool]],
         calls: DiskCalls,
-        lane: Lane,
-        syncs: Syncs,
         writing: Collection[ChunkId],
-        moved: Callable[[ChunkId], None],
     ) -> None:
-        self._directory = directory
+        self._reopen = reopen
+        self._move = set_aside
         self._calls = calls
-        self._lane = lane
-        self._syncs = syncs
         self._writing = writing
-        self._moved = moved
         self._set_aside: set[ChunkId] = set()
         self._suspicions: dict[ChunkId, _Suspicion] = {}
         self._under_way: set[Deferred[None]] = set()
@@ -55,9 +49,9 @@ class Quarantine:
         """Those that are set aside, in order."""
         return sorted(self._set_aside)
 
-    def add(self, chunk_id: ChunkId) -> None:
-        """A chunk is set aside."""
-        self._set_aside.add(chunk_id)
+    def add(self, chunk_ids: Iterable[ChunkId]) -> None:
+        """These chunks are set aside."""
+        self._set_aside.update(chunk_ids)
 
     def forget(self, chunk_id: ChunkId) -> None:
         """A chunk has been written again, or is dead: what was known of it holds no more."""
@@ -82,7 +76,7 @@ class Quarantine:
         try:
             damage = await self._damage(chunk_id)
             if damage is not None and self._may_move(chunk_id, suspicion):
-                await self._move(chunk_id, damage)
+                await self._set(chunk_id, damage)
         except StoreError as error:
             self._log.warn(
                 "damaged chunk {chunk_id} cannot be set aside: {problem}",
@@ -99,9 +93,8 @@ class Quarantine:
 
     async def _damage(self, chunk_id: ChunkId) -> CorruptionError | None:
         """What is wrong with the chunk as it stands there now."""
-        verify = partial(open_chunk, partial(self._directory.open, chunk_id, ALIVE), chunk_id)
         try:
-            chunk = await self._calls.run(partial(reading, chunk_id, verify))
+            chunk = await self._reopen(chunk_id)
             reader = ChunkReader(chunk, self._calls, lambda _: None, lambda: None)
             try:
                 await self._read(reader)
@@ -120,13 +113,11 @@ class Quarantine:
                 return
             await reader.read(start // BLOCK_BYTES)
 
-    async def _move(self, chunk_id: ChunkId, damage: CorruptionError) -> None:
-        if await self._lane.run(partial(self._directory.quarantine, chunk_id)):
-            self.add(chunk_id)
-            self._moved(chunk_id)
+    async def _set(self, chunk_id: ChunkId, damage: CorruptionError) -> None:
+        if await self._move(chunk_id):
+            self._set_aside.add(chunk_id)
             self._log.warn(
                 "chunk {chunk_id} is damaged and set aside: {problem}",
                 chunk_id=chunk_id,
                 problem=damage.message,
             )
-            await self._syncs.directories([chunk_id])

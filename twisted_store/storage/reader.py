@@ -45,7 +45,7 @@ class _Source(Protocol):
 
 
 class _WholeFile:
-    """The bytes of a small file, held in memory."""
+    """The bytes of a small chunk, held in memory."""
 
     def __init__(self, content: bytes) -> None:
         self._content = memoryview(content)
@@ -97,13 +97,17 @@ def open_chunk(open_file: Callable[[], DiskFile], chunk_id: ChunkId) -> OpenChun
         size_bytes = file.size_bytes()
         if size_bytes > WHOLE_FILE_BYTES_MAX:
             return _verified(chunk_id, file, size_bytes, file)
-        whole = _WholeFile(file.read_at(0, size_bytes))
-        chunk = _verified(chunk_id, whole, size_bytes, None)
+        chunk = open_content(chunk_id, file.read_at(0, size_bytes))
     except BaseException:
         file.close()
         raise
     file.close()
     return chunk
+
+
+def open_content(chunk_id: ChunkId, content: bytes) -> OpenChunk:
+    """A chunk of which all is in memory."""
+    return _verified(chunk_id, _WholeFile(content), len(content), None)
 
 
 def _verified(

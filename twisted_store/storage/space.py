@@ -1,5 +1,8 @@
 """How much room is left for chunks, and who has been promised how much of it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from twisted_store.errors import NoSpaceError
 from twisted_store.storage.disk import DiskSpace
 
@@ -68,6 +71,15 @@ class Space:
                 f" above the reserve of {self.reserve_bytes}."
             )
         self._promised_bytes += size_bytes
+
+    @contextmanager
+    def promised(self, size_bytes: int) -> Iterator[None]:
+        """Keep room while something is written that counts itself as `took` when it is there."""
+        self.promise(size_bytes)
+        try:
+            yield
+        finally:
+            self.withdraw(size_bytes)
 
     def withdraw(self, size_bytes: int) -> None:
         """That much of a promise is not needed any more."""

@@ -1,51 +1,42 @@
 """The chunk store: what a node holds, and everything that may happen to it."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from functools import partial
+from random import Random
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from twisted_store.core.durability import STRICT, Durability, DurabilityMode
 from twisted_store.core.ids import ChunkId
-from twisted_store.errors import ConflictError, CorruptionError, StartupError, StoreError
-from twisted_store.storage.calls import DiskCalls, Lane, RunBlocking, uninterrupted
+from twisted_store.core.peer import Missing
+from twisted_store.core.whole_chunk import WholeChunk
+from twisted_store.database import DatabaseOpener
+from twisted_store.errors import CorruptionError, StartupError, StoreError
+from twisted_store.storage.calls import DiskCalls, RunBlocking, uninterrupted
+from twisted_store.storage.chunks import Chunks
+from twisted_store.storage.compaction import Compaction
 from twisted_store.storage.counters import StoreCounters
-from twisted_store.storage.directory import ChunkDirectory, ChunkPage, ChunkState
+from twisted_store.storage.directory import ChunkPage
 from twisted_store.storage.disk import Disk
-from twisted_store.storage.draft import Draft
-from twisted_store.storage.found import found_chunks
+from twisted_store.storage.files import ChunkFiles
 from twisted_store.storage.identity import IDENTITY_NAME
-from twisted_store.storage.provisional import Provisionals
+from twisted_store.storage.limits import StoreLimits
+from twisted_store.storage.needles import Needles
 from twisted_store.storage.quarantine import Quarantine
-from twisted_store.storage.reader import ChunkReader, open_chunk, reading
+from twisted_store.storage.reader import ChunkReader, OpenChunk
+from twisted_store.storage.recovery import open_log
 from twisted_store.storage.space import Allowance, Space
-from twisted_store.storage.syncs import Syncs
-from twisted_store.storage.writer import ChunkWriter, StoredChunk
-
-START_SYNC_SECONDS = 1.0
-"""After this the provisional chunks found at start are synced: who wrote them may not have."""
-
-RECLAIM_PER_CALL = 16
-"""Removing large files takes long; small calls do not look like one that hangs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """Chunks named in marks that are not here in a state that the mark can apply to."""
-
-    confirm: tuple[ChunkId, ...]
-    dead: tuple[ChunkId, ...]
+from twisted_store.storage.whole import Found, Outcomes, being_written, put_at_once, put_each
+from twisted_store.storage.witness import LogWitness
+from twisted_store.storage.writer import ChunkWriter, SmallChunks, StoredChunk
 
 
 class ChunkStore:
     """
     The chunks below ``root``, a directory that a `NodeIdentity` holds. Opening blocks.
 
-    The directory is the truth. In memory are only the provisional and the dead chunks, whose ages
-    count from the start of the process, those set aside, and sums. Changes of state go through one
-    lane, so that no two of them meet.
+    Small ones are needles, large ones files.
     """
 
     def __init__(
@@ -53,36 +44,42 @@ class ChunkStore:
         disk: Disk,
         root: str,
         run_blocking: RunBlocking,
+        open_database: DatabaseOpener,
         clock: IReactorTime,
         monotonic: Callable[[], float],
-        *,
-        reserve_bytes: int | None = None,
-        capacity_bytes_max: int | None = None,
+        random: Random,
+        limits: StoreLimits,
     ) -> None:
-        self._disk = disk
-        self._root = root
-        self._monotonic = monotonic
+        self._measure = partial(disk.space, root)
+        self._limits = limits
         self._calls = DiskCalls(run_blocking, monotonic)
-        self._lane = Lane(self._calls)
-        self._directory = ChunkDirectory(disk, root)
-        self._syncs = Syncs(self._directory, self._calls)
-        self._provisional = Provisionals(self._syncs, clock, monotonic)
-        self._dead: dict[ChunkId, float] = {}
         self._writing: set[ChunkId] = set()
-        self._quarantine = Quarantine(
-            self._directory, self._calls, self._lane, self._syncs, self._writing, self._set_aside
-        )
         self.counters = StoreCounters()
+        self._quarantine = Quarantine(self._reopen, self._set_aside, self._calls, self._writing)
         try:
-            self._space = Space(disk.space(root), reserve_bytes, capacity_bytes_max)
-            self._load()
+            self._space = Space(self._measure(), limits.reserve_bytes, limits.capacity_bytes_max)
+            if disk.size_bytes(f"{root}/{IDENTITY_NAME}") is None:
+                raise StartupError(f"{root} is not a node's data directory.")
+            self._files = ChunkFiles(disk, root, self._calls, self._space, clock, monotonic)
+            self._quarantine.add(self._files.load())
+            witness = LogWitness(monotonic)
+            log = open_log(disk, root, open_database, random, limits.volume_bytes_max, witness)
         except OSError as error:
             raise StartupError(f"Cannot use the data directory {root}: {error}.") from error
+        self._needles = Needles(log, self._calls, self._space, clock, monotonic)
+        self._quarantine.add(self._needles.quarantined())
+        self._compaction = Compaction(log, monotonic)
+        self._chunks = Chunks(self._files, self._needles)
 
     @property
     def used_bytes(self) -> int:
-        """Bytes of all files, dead and unfinished ones included."""
+        """Bytes of all files, those of dead and unfinished chunks included."""
         return self._space.used_bytes
+
+    @property
+    def needed_bytes(self) -> int:
+        """The same without the garbage of volumes, which is taken for free: it comes back."""
+        return self._space.used_bytes - self._needles.garbage_bytes
 
     @property
     def free_bytes(self) -> int:
@@ -100,9 +97,9 @@ class ChunkStore:
         return self._calls.oldest_seconds
 
     @property
-    def last_sync_ok(self) -> bool:
-        """Whether the last sync of a file went well, and the last one of a directory."""
-        return self._syncs.last_ok
+    def problem(self) -> str:
+        """What is wrong with the disk, as far as it was tried; empty when it is well."""
+        return self._chunks.problem
 
     @property
     def quarantined(self) -> Sequence[ChunkId]:
@@ -111,25 +108,29 @@ class ChunkStore:
 
     async def measure_space(self) -> None:
         """Ask the disk how much is free: others may use it too."""
-        self._space.measured(await self._calls.run(partial(self._disk.space, self._root)))
+        self._space.measured(await self._calls.run(self._measure))
 
     def begin(
         self, chunk_id: ChunkId, expected_bytes: int | None, durability: Durability
     ) -> ChunkWriter:
         """A writer for a chunk, with room kept for it, or `NoSpaceError`."""
-        if chunk_id in self._writing:
-            raise ConflictError(f"Chunk {chunk_id} is being written by another request.")
-        allowance = Allowance(self._space, expected_bytes)
-        self._writing.add(chunk_id)
-        return ChunkWriter(
-            chunk_id,
-            Draft(self._directory, chunk_id),
-            self._calls,
-            allowance,
-            sync=self._syncs.file if durability.mode is DurabilityMode.STRICT else None,
-            publish=partial(self._publish, durability),
-            closed=partial(self._writing.discard, chunk_id),
-        )
+        return self._begin(chunk_id, expected_bytes, durability, self._limits.needle_bytes_max)
+
+    async def try_disk(self, chunk_id: ChunkId) -> None:
+        """Write a chunk, as file and as needle, and remove it again; raises what fails."""
+        for needle_bytes_max in (0, 1):
+            writer = self._begin(chunk_id, None, STRICT, needle_bytes_max)
+            try:
+                await writer.finish(b"trial")
+            finally:
+                await writer.abort()
+            await self.discard(chunk_id)
+
+    async def put_whole(self, chunks: Sequence[WholeChunk], durability: Durability) -> Outcomes:
+        """Store chunks, provisionally, all at once; for each None, or why it is not stored."""
+        if all(chunk.chunk_bytes < self._limits.needle_bytes_max for chunk in chunks):
+            return await uninterrupted(Deferred.fromCoroutine(self._put(chunks, durability)))
+        return await put_each(self.begin, chunks, durability)
 
     async def open(self, chunk_id: ChunkId) -> ChunkReader:
         """
@@ -137,17 +138,30 @@ class ChunkStore:
 
         Damage that it or the reader finds is a `CorruptionError`, and the chunk is set aside.
         """
-        verify = partial(open_chunk, partial(self._directory.open, chunk_id), chunk_id)
         suspect = partial(self._quarantine.suspect, chunk_id)
+        open_it = partial(self._chunks.open, chunk_id)
         try:
-            chunk = await self._calls.run(
-                partial(reading, chunk_id, verify), unwanted=lambda chunk: chunk.close()
-            )
+            chunk = await self._calls.run(open_it, unwanted=lambda chunk: chunk.close())
         except CorruptionError:
             suspect()
             raise
         self.counters.chunks_opened += 1
         return ChunkReader(chunk, self._calls, self._count_read, suspect)
+
+    async def read_whole(self, chunk_ids: Sequence[ChunkId], bytes_max: int) -> Found:
+        """
+        Of each chunk the bytes of its file, verified, or why not; damage is treated as in `open`.
+
+        What would make it more than ``bytes_max`` in all is a `TooLargeError`.
+        """
+        found = await self._calls.run(partial(self._chunks.read_each, chunk_ids, bytes_max))
+        for chunk_id, content in zip(chunk_ids, found, strict=True):
+            if isinstance(content, CorruptionError):
+                self._quarantine.suspect(chunk_id)
+            elif not isinstance(content, StoreError):
+                self.counters.chunks_opened += 1
+                self._count_read(len(content))
+        return found
 
     async def mark(
         self,
@@ -165,7 +179,7 @@ class ChunkStore:
 
     async def discard(self, chunk_id: ChunkId) -> None:
         """Remove a provisional chunk at once; `ConflictError` when it is confirmed."""
-        await uninterrupted(Deferred.fromCoroutine(self._discard(chunk_id)))
+        await uninterrupted(Deferred.fromCoroutine(self._chunks.discard(chunk_id)))
 
     async def drop(self, chunk_id: ChunkId, older_than_seconds: float) -> None:
         """
@@ -173,7 +187,7 @@ class ChunkStore:
 
         One that was written again since then, or is being written, stays.
         """
-        is_old = self._provisional.is_older(chunk_id, older_than_seconds)
+        is_old = self._chunks.is_older(chunk_id, older_than_seconds)
         if is_old and chunk_id not in self._writing:
             await self.discard(chunk_id)
 
@@ -183,114 +197,104 @@ class ChunkStore:
         await self.mark(dead=[each for each in chunk_ids if each in quarantined])
 
     def provisional_older_than(self, seconds: float) -> Sequence[ChunkId]:
-        """Those that nobody confirmed for so long, oldest first."""
-        return self._provisional.older_than(seconds)
+        """Those that nobody confirmed for so long, oldest first of each kind."""
+        return self._chunks.provisional_older_than(seconds)
 
     async def reclaim(self, grace_seconds: float) -> int:
-        """Remove the chunks that have been dead for longer; the bytes freed."""
-        latest = self._monotonic() - grace_seconds
-        old = [chunk_id for chunk_id, since in self._dead.items() if since < latest]
-        parts = [
-            old[start : start + RECLAIM_PER_CALL] for start in range(0, len(old), RECLAIM_PER_CALL)
-        ]
-        freed = [await uninterrupted(Deferred.fromCoroutine(self._reclaim(part))) for part in parts]
-        return sum(freed)
+        """
+        Let go of the chunks that have been dead for longer; the bytes freed.
+
+        Space of needles comes back when their volumes are compacted.
+        """
+        self._compaction.allow(grace_seconds)
+        chunks, freed_bytes = await self._files.reclaim(grace_seconds)
+        self.counters.chunks_reclaimed += chunks
+        return freed_bytes
+
+    async def compact(self, bytes_max: int) -> int:
+        """
+        Rewrite some needles of a volume that holds much garbage, and remove it in the end.
+
+        The bytes that were read and written, about ``bytes_max``; 0 when there is nothing to do.
+        """
+        work = await self._needles.compact(self._compaction, bytes_max)
+        self._quarantine.add(work.damaged)
+        self.counters.chunks_quarantined += len(work.damaged)
+        self.counters.bytes_compacted += work.bytes
+        return work.bytes
 
     async def list(self, after: ChunkId | None, limit: int) -> ChunkPage:
         """A page of at least one chunk, if any is left behind ``after``."""
-        return await self._calls.run(partial(self._directory.page, after, limit))
+        return await self._calls.run(partial(self._chunks.page, after, limit))
 
     async def stop(self) -> None:
         """Sync what is not; the writers must be done."""
         await self._quarantine.stop()
-        await self._provisional.stop()
+        await self._chunks.stop()
 
-    def _load(self) -> None:
-        if self._disk.size_bytes(f"{self._root}/{IDENTITY_NAME}") is None:
-            raise StartupError(f"{self._root} is not a node's data directory.")
-        for held in found_chunks(self._directory):
-            self._space.used_bytes += held.file_bytes
-            if held.state is ChunkState.PROVISIONAL:
-                self._provisional.add(held.chunk_id)
-                self._provisional.sync_within(START_SYNC_SECONDS)
-            elif held.state is ChunkState.QUARANTINED:
-                self._quarantine.add(held.chunk_id)
-            elif held.state is ChunkState.DEAD:
-                self._dead[held.chunk_id] = self._monotonic()
+    def _begin(
+        self,
+        chunk_id: ChunkId,
+        expected_bytes: int | None,
+        durability: Durability,
+        needle_bytes_max: int,
+    ) -> ChunkWriter:
+        if chunk_id in self._writing:
+            raise being_written(chunk_id)
+        allowance = Allowance(self._space, expected_bytes)
+        self._writing.add(chunk_id)
+        return ChunkWriter(
+            chunk_id,
+            self._files.draft(chunk_id),
+            self._calls,
+            allowance,
+            sync=self._files.syncs.file if durability.mode is DurabilityMode.STRICT else None,
+            publish=partial(self._publish, durability),
+            small=SmallChunks(needle_bytes_max, partial(self._put_one, durability)),
+            closed=partial(self._writing.discard, chunk_id),
+        )
+
+    async def _put(self, chunks: Sequence[WholeChunk], durability: Durability) -> Outcomes:
+        put = partial(self._chunks.put, durability=durability)
+        outcomes = await put_at_once(put, self._space, self._writing, chunks)
+        for chunk, outcome in zip(chunks, outcomes, strict=True):
+            if outcome is None:
+                self._stored(chunk.chunk_id, chunk.chunk_bytes)
+        return outcomes
+
+    async def _put_one(self, durability: Durability, chunk: WholeChunk) -> None:
+        """A writer has a chunk that is small."""
+        [outcome] = await self._chunks.put([chunk], durability)
+        if outcome is not None:
+            raise outcome
+        self._stored(chunk.chunk_id, chunk.chunk_bytes)
 
     async def _publish(self, durability: Durability, stored: StoredChunk) -> None:
-        """A chunk has been written: give it its name, and make that as durable as it shall be."""
-        chunk_id = stored.chunk_id
-        self._space.freed(await self._lane.run(partial(self._directory.publish, chunk_id)))
-        self._dead.pop(chunk_id, None)
-        self._quarantine.forget(chunk_id)
-        added = self._provisional.add(chunk_id)
-        match durability.mode:
-            case DurabilityMode.STRICT:
-                await self._sync_published(chunk_id)
-                self._provisional.synced(added)
-            case DurabilityMode.RELAXED:
-                self._provisional.sync_within(durability.window_seconds)
-            case DurabilityMode.NONE:
-                self._provisional.synced(added)
-        self.counters.chunks_written += 1
-        self.counters.bytes_written += stored.chunk_bytes
+        """A writer has written a file."""
+        await self._chunks.publish(stored.chunk_id, durability)
+        self._stored(stored.chunk_id, stored.chunk_bytes)
 
-    async def _sync_published(self, chunk_id: ChunkId) -> None:
-        """Sync its name, or take the name back; the writer gives back the space then."""
-        try:
-            await self._syncs.directories([chunk_id])
-        except StoreError:
-            await self._lane.run(partial(self._directory.discard, chunk_id))
-            self._provisional.remove(chunk_id)
-            raise
+    def _stored(self, chunk_id: ChunkId, chunk_bytes: int) -> None:
+        self._quarantine.forget(chunk_id)
+        self.counters.chunks_written += 1
+        self.counters.bytes_written += chunk_bytes
 
     async def _mark(
         self, confirm: Collection[ChunkId], dead: Collection[ChunkId], durability: Durability
     ) -> Missing:
-        confirmed = await self._confirm(confirm) if confirm else set()
-        buried = await self._bury(dead) if dead else set()
-        if durability.mode is not DurabilityMode.NONE:
-            # All of them: one that was dead before may have been so without a sync.
-            await self._syncs.directories(dead)
-        return Missing(
-            tuple(chunk_id for chunk_id in confirm if chunk_id not in confirmed),
-            tuple(chunk_id for chunk_id in dead if chunk_id not in buried),
-        )
-
-    async def _confirm(self, chunk_ids: Collection[ChunkId]) -> set[ChunkId]:
-        unsyncable = await self._provisional.sync(chunk_ids)
-        confirmable = [chunk_id for chunk_id in chunk_ids if chunk_id not in unsyncable]
-        confirmed = await self._lane.run(partial(self._directory.confirm, confirmable))
-        for chunk_id in confirmed:
-            self._provisional.remove(chunk_id)
-        return confirmed
-
-    async def _bury(self, chunk_ids: Collection[ChunkId]) -> set[ChunkId]:
-        buried = await self._lane.run(partial(self._directory.bury, chunk_ids))
-        for chunk_id in buried:
-            self._provisional.remove(chunk_id)
+        missing = await self._chunks.mark(confirm, dead, durability)
+        for chunk_id in {*dead}.difference(missing.dead):
             self._quarantine.forget(chunk_id)
-            self._dead.setdefault(chunk_id, self._monotonic())
-        return buried
+        return missing
 
-    async def _discard(self, chunk_id: ChunkId) -> None:
-        self._space.freed(await self._lane.run(partial(self._directory.discard, chunk_id)))
-        self._provisional.remove(chunk_id)
+    async def _reopen(self, chunk_id: ChunkId) -> OpenChunk:
+        """A chunk that may be damaged, as it stands there now."""
+        return await self._calls.run(partial(self._chunks.open, chunk_id, alive_only=True))
 
-    async def _reclaim(self, chunk_ids: Sequence[ChunkId]) -> int:
-        freed = await self._calls.run(
-            lambda: [self._directory.remove(each, ChunkState.DEAD) for each in chunk_ids]
-        )
-        for chunk_id in chunk_ids:
-            self._dead.pop(chunk_id, None)
-        self._space.freed(sum(freed))
-        self.counters.chunks_reclaimed += len(chunk_ids)
-        return sum(freed)
-
-    def _set_aside(self, chunk_id: ChunkId) -> None:
-        self._provisional.remove(chunk_id)
-        self.counters.chunks_quarantined += 1
+    async def _set_aside(self, chunk_id: ChunkId) -> bool:
+        was_there = await self._chunks.quarantine(chunk_id)
+        self.counters.chunks_quarantined += was_there
+        return was_there
 
     def _count_read(self, size_bytes: int) -> None:
         self.counters.bytes_read += size_bytes

@@ -8,8 +8,9 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from twisted_store.core.checksums import BLOCK_BYTES, Buffer, block_count
-from twisted_store.core.chunk_file import encode_footer, pack_checksums
+from twisted_store.core.chunk_file import encode_footer, encode_header, pack_checksums
 from twisted_store.core.ids import ChunkId
+from twisted_store.core.whole_chunk import WholeChunk, decode_whole
 from twisted_store.errors import FormatError
 from twisted_store.storage.calls import DiskCalls, uninterrupted
 from twisted_store.storage.disk import DiskFile
@@ -32,6 +33,14 @@ class StoredChunk:
     file_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class SmallChunks:
+    """Where chunks go of which all is in memory, and that have fewer than ``chunk_bytes_max``."""
+
+    chunk_bytes_max: int
+    put: Callable[[WholeChunk], Awaitable[None]]
+
+
 class ChunkWriter:
     """
     Takes the blocks of one chunk in order, then its manifest.
@@ -50,6 +59,7 @@ class ChunkWriter:
         *,
         sync: Callable[[DiskFile], None] | None,
         publish: Callable[[StoredChunk], Awaitable[None]],
+        small: SmallChunks,
         closed: Callable[[], None],
     ) -> None:
         self._chunk_id = chunk_id
@@ -58,6 +68,7 @@ class ChunkWriter:
         self._allowance = allowance
         self._sync = sync
         self._publish = publish
+        self._small = small
         self._on_closed = closed
         self._chunk_bytes = 0
         self._checksums = bytearray()
@@ -137,16 +148,27 @@ class ChunkWriter:
             self._raise_failure()
             footer = encode_footer(self._chunk_id, self._chunk_bytes, self._checksums, manifest)
             rest = [*self._take_gathered(), *footer]
-            complete = partial(self._draft.complete, rest, self._sync)
-            written_bytes = await self._calls.run(complete)
-            self._allowance.spend(written_bytes)
-            stored = StoredChunk(self._chunk_id, self._chunk_bytes, self._draft.file_bytes)
-            await self._publish(stored)
+            if self._draft.file_bytes or self._chunk_bytes >= self._small.chunk_bytes_max:
+                stored = await self._finish_file(rest)
+            else:
+                stored = await self._finish_small(rest)
         except Exception:
             await self._abort()
             raise
         self._close(kept=True)
         return stored
+
+    async def _finish_file(self, rest: Sequence[Buffer]) -> StoredChunk:
+        written_bytes = await self._calls.run(partial(self._draft.complete, rest, self._sync))
+        self._allowance.spend(written_bytes)
+        stored = StoredChunk(self._chunk_id, self._chunk_bytes, self._draft.file_bytes)
+        await self._publish(stored)
+        return stored
+
+    async def _finish_small(self, rest: Sequence[Buffer]) -> StoredChunk:
+        content = b"".join([encode_header(self._chunk_id), *rest])
+        await self._small.put(decode_whole(content, self._chunk_id))
+        return StoredChunk(self._chunk_id, self._chunk_bytes, len(content))
 
     async def _abort(self) -> None:
         await self._write_returned()
