@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from twisted_store.cli.options import progress, shown
+from twisted_store.cli.options import progress, reading_progress, shown
 
 
 class Terminal(io.StringIO):
@@ -49,3 +49,26 @@ def test_a_name_is_shown_as_it_is_unless_it_is_unprintable() -> None:
     """Names of all languages are printable."""
     assert shown("größe/尺寸 x") == "größe/尺寸 x"
     assert shown("a\rb") == r"'a\rb'"
+
+
+def test_reading_is_drawn_with_its_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The share is that of all bytes, which are known when the first are read."""
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    with reading_progress("reading", quiet=False) as show:
+        show(2**20, 4 * 2**20)
+        show(4 * 2**20, 4 * 2**20)
+    text = terminal.getvalue()
+    assert "reading" in text
+    assert " 25%" in text
+    assert "100%" in text
+    assert "iB/s" in text
+
+
+def test_nothing_is_drawn_of_reading_where_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of other work."""
+    for stream, quiet in ((io.StringIO(), False), (Terminal(), True)):
+        monkeypatch.setattr("sys.stderr", stream)
+        with reading_progress("reading", quiet=quiet) as show:
+            show(1, 2)
+        assert stream.getvalue() == ""

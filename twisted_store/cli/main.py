@@ -22,6 +22,7 @@ from twisted_store.cli.rm import rm
 from twisted_store.cli.safe_to_stop import safe_to_stop
 from twisted_store.cli.stat import stat
 from twisted_store.cli.status import status
+from twisted_store.cli.volume import volume
 
 
 @click.group(epilog=f"\b\n{explain_statuses()}", context_settings={"max_content_width": 100})
@@ -32,8 +33,9 @@ def cli() -> None:
 
 FILES = (put, get, ls, stat, explain, rm)
 CLUSTER = (status, nodes, repair, rebalance, drain, forget, safe_to_stop, demo, check)
+NODE = (volume,)
 
-for command in (*FILES, *CLUSTER):
+for command in (*FILES, *CLUSTER, *NODE):
     cli.add_command(command)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import click
 
 from twisted_store.cli.command_lines import API_PORT
+from twisted_store.core.sizes import format_size
 
 LABEL_CHARACTERS_MAX = 40
 
@@ -64,6 +66,27 @@ def growing_progress(label: str, *, quiet: bool) -> Iterator[Callable[[int, int]
         bar.length = max(bar.pos + done + left, 1)
         bar.finished = False
         bar.update(done)
+
+    with bar:
+        yield show
+
+
+@contextmanager
+def reading_progress(label: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """The same for bytes that are read: takes those so far, and all; the rate is shown, too."""
+    began_seconds = time.monotonic()
+    bar = click.progressbar(
+        length=1,
+        label=label,
+        hidden=_hidden(quiet=quiet),
+        file=sys.stderr,
+        item_show_func=lambda rate: rate,
+    )
+
+    def show(done_bytes: int, all_bytes: int) -> None:
+        bar.length = max(all_bytes, 1)
+        seconds = max(time.monotonic() - began_seconds, 0.001)
+        bar.update(done_bytes - bar.pos, f"{format_size(int(done_bytes / seconds))}/s")
 
     with bar:
         yield show
