@@ -1,9 +1,10 @@
 PYTHON ?= python3
 ROUNDS ?= 300
 SECONDS ?= 60
+HISTORIES ?= 300
 BIN := .venv/bin
 
-.PHONY: help run test check format torture powerloss fuzz losses healing bench repair filling loss memory clean
+.PHONY: help run test check format torture powerloss fuzz losses healing bench repair filling loss memory small needles reclaim clean
 .DEFAULT_GOAL := help
 
 help: ## say what there is
@@ -26,11 +27,12 @@ format: .venv/installed-test ## rewrite the code in the common format
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-torture: .venv/installed-test ## kill processes under load, ROUNDS=300 times
-	$(BIN)/python -m pytest tests/integration/test_torture.py --rounds $(ROUNDS) -o faulthandler_timeout=0
+torture: .venv/installed-test ## kill processes under load, ROUNDS=300 times, with FILES=small or mixed ones
+	$(BIN)/python -m pytest tests/integration/test_torture.py -k "$(FILES)" --rounds $(ROUNDS) -o faulthandler_timeout=0
 
 powerloss: .venv/installed-test ## cut the power after every disk call
 	$(BIN)/python -m pytest tests/powerloss --full
+	$(BIN)/python -m tests.powerloss.volumes --histories $(HISTORIES) $(if $(SEED),--seed $(SEED))
 
 fuzz: .venv/installed-test ## give parsers bytes that are nearly right, for SECONDS=60, from SEED on if it is given
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
@@ -58,6 +60,15 @@ loss: .venv/installed ## print how probable it is to lose files, by scheme
 
 memory: .venv/installed-test ## see what processes hold while 8 large files come at once
 	$(BIN)/python benchmarks/memory.py
+
+small: .venv/installed-test ## measure what a PUT and a GET of 4 KiB cost, in batches and alone
+	$(BIN)/python benchmarks/small.py
+
+needles: .venv/installed-test ## measure starts and memory of a node with a million small chunks
+	$(BIN)/python benchmarks/needles.py
+
+reclaim: .venv/installed-test ## delete 90 % of SIZE bytes of small files, see space come back
+	$(BIN)/python benchmarks/reclaim.py $(if $(SIZE),--size $(SIZE))
 
 clean: ## remove what make made
 	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info

@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.client import Client
 from tests.integration.leftovers import listed_tags, wait_until_swept
-from tests.integration.load import Load
+from tests.integration.load import SIZES, Load
 from tests.integration.oracle import ViolationError
 from twisted_store.cli.command_lines import API
 from twisted_store.cli.local_cluster import LocalCluster
@@ -20,7 +20,15 @@ API_OPTIONS = ["--node-timeout", "3", "--suspect-after", "1", "--lost-after", "1
 """Nodes that are down for as long as a start takes are lost, and repaired until they are back."""
 
 NODES = 8
-NODE_OPTIONS = ["--provisional-age", "1", "--dead-grace", "1", "--heartbeat", "0.3"]
+NODE_OPTIONS = [
+    *("--provisional-age", "1", "--dead-grace", "1", "--heartbeat", "0.3"),
+    *("--volume-size", "300kB", "--compact-rate", "1GiB"),
+]
+"""Volumes are soon full, and full of garbage, so that kills meet compactions, too."""
+
+SMALL_SIZES = (0, 1, 4, 5, 1000, 4096, 20_000, 100_003)
+"""Of files all of whose chunks travel in batches and are needles."""
+
 ROUNDS_PER_CHECK = 50
 BEFORE_KILL_SECONDS_MAX = 0.6
 DOWN_SECONDS_MAX = 0.3
@@ -30,10 +38,10 @@ NAMES_PER_PAGE = 7
 class Torture:
     """A cluster, its load, and who kills which of its processes when."""
 
-    def __init__(self, cluster: LocalCluster, seed: int) -> None:
+    def __init__(self, cluster: LocalCluster, seed: int, sizes: Sequence[int]) -> None:
         self._cluster = cluster
         self._random = random.Random(f"{seed} killer")
-        self.load = Load(cluster.api_url, seed, writers=4, readers=1, files=12)
+        self.load = Load(cluster.api_url, seed, writers=4, readers=1, files=12, sizes=sizes)
 
     def run(self, rounds: int) -> None:
         """So many rounds, with a check of everything after some of them and after the last."""
@@ -78,8 +86,9 @@ class Torture:
             wait_until_swept(client, self._cluster.directory)
 
 
+@pytest.mark.parametrize("sizes", [SIZES, SMALL_SIZES], ids=["mixed", "small"])
 def test_what_is_acknowledged_survives_and_nothing_else_is_left(
-    tmp_path: Path, pytestconfig: pytest.Config
+    sizes: Sequence[int], tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
     """Whatever is killed: what was acknowledged stays, what failed never was, nodes are clean."""
     rounds, seed = pytestconfig.getoption("rounds"), pytestconfig.getoption("randomly_seed")
@@ -88,7 +97,7 @@ def test_what_is_acknowledged_survives_and_nothing_else_is_left(
         tmp_path, NODES, api_options=API_OPTIONS, node_options=NODE_OPTIONS
     ) as cluster:
         cluster.wait_ready()
-        torture = Torture(cluster, seed)
+        torture = Torture(cluster, seed, sizes)
         try:
             torture.run(rounds)
         finally:
