@@ -57,7 +57,7 @@ def held_bytes(directories: Iterable[Path]) -> int:
     """In the files of chunks of nodes with these directories."""
     size_bytes = 0
     for directory in directories:
-        for file in directory.glob("chunks/*/*"):
+        for file in (*directory.glob("chunks/*/*"), *directory.glob("volumes/*.volume")):
             try:
                 size_bytes += file.stat().st_size
             except FileNotFoundError:

@@ -64,6 +64,13 @@ def peak_bytes(pids: Iterable[int]) -> int:
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 
 
+def anonymous_bytes(pid: int) -> int:
+    """Memory that a process holds now, without what it shares with files."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    [line] = [line for line in status.splitlines() if line.startswith("RssAnon:")]
+    return int(line.split()[1]) * 1024
+
+
 def children(pid: int) -> tuple[int, ...]:
     """Ids of the child processes."""
     return tuple(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
