@@ -57,7 +57,8 @@ def test_a_dead_needle_is_kept_in_its_grace(bench: LogBench) -> None:
     bench.pass_grace()
     bench.compact(2)
     assert bench.state(2) is None
-    assert bench.volumes == []
+    [last] = bench.volumes
+    assert bench.log.volumes.sizes[last] < 200, "an empty batch, for the index"
 
 
 @pytest.mark.parametrize("state", [PROVISIONAL, CONFIRMED])
@@ -168,7 +169,7 @@ def test_one_that_the_disk_does_not_give_keeps_its_name(
 
 
 def test_a_volume_that_went_as_a_whole_does_not_cost_the_index(bench: LogBench) -> None:
-    """Although the place up to which the index tells all was in it."""
+    """Although the place up to which the index told all was in it: another one is made before."""
     bench.put(1)
     bench.roll()
     bench.put(2)
@@ -177,7 +178,8 @@ def test_a_volume_that_went_as_a_whole_does_not_cost_the_index(bench: LogBench) 
     bench.compact(2)
     bench.log.write_index()
     bench.restart()
-    assert bench.witness.read == []
+    last_bytes = bench.log.volumes.sizes[3]
+    assert bench.witness.read == [(last_bytes, last_bytes)]
     assert bench.states([1, 2]) == [PROVISIONAL, None]
     bench.put(3)
     assert bench.row(3).volume == 3

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 from twisted_store.core import needles
 from twisted_store.core.checksums import Buffer
@@ -26,6 +26,13 @@ class BatchDraft:
         self._index = index
         self._sequence = sequence
         self._before: dict[bytes, NeedleRow | None] = {}
+
+    @classmethod
+    def empty(cls, index: Index, sequence: int) -> Self:
+        """A batch without records, for an index that must name one that is there."""
+        draft = cls(index, sequence)
+        draft.records.append(b"")
+        return draft
 
     def get(self, packed: bytes) -> NeedleRow | None:
         """The row of a chunk after the steps so far."""

@@ -114,6 +114,8 @@ class NeedleLog:
     def remove_volume(self, number: int) -> None:
         """Nothing in this volume is needed any more; that it was compacted survives a crash."""
         with self._lock:
+            if self._place.volume == number:
+                self._append(BatchDraft.empty(self.index, self._sequence + 1), sync=True)
             self._write_index()
             self.volumes.remove(number)
 

@@ -101,8 +101,7 @@ def remove_index(disk: Disk, path: Path) -> Path:
 
 def compare(volumes: Volumes, index: Index) -> None:
     """Raise `IndexDamagedError` unless the index is one of these volumes, at some time."""
-    # Its last volume may have been compacted, with nothing to be moved: it is gone, and not needed.
-    if index.place.volume in volumes.sizes and _is_ahead(volumes, index.place):
+    if index.place.sequence and _is_ahead(volumes, index.place):
         raise IndexDamagedError("it knows more than the volumes hold")
     for number in index.live_bytes:
         if number not in volumes.sizes and number != index.compacting:
@@ -110,6 +109,8 @@ def compare(volumes: Volumes, index: Index) -> None:
 
 
 def _is_ahead(volumes: Volumes, place: Place) -> bool:
+    if place.volume not in volumes.sizes:
+        return True
     try:
         volumes.seed(place.volume)
     except CorruptionError:

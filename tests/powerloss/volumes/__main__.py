@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from tests.powerloss.volumes.proof import Proof
+from twisted_store.seams import raise_open_files
 
 PROGRESS_HISTORIES = 20
 
@@ -21,6 +22,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the first history")
     options = parser.parse_args(arguments)
     folder = _MEMORY if _MEMORY.is_dir() else None
+    raise_open_files()  # stores that were killed leave theirs open
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         proof = Proof(Path(scratch), options.cuts)
         for seed in range(options.seed, options.seed + options.histories):

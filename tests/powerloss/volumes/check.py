@@ -97,8 +97,13 @@ class Check:
                 yield f"{chunk_id} is {old} by the index, and {new} by the volumes"
 
     def _may_differ(self, chunk_id: ChunkId, old: State, new: State) -> bool:
-        """The dead of a volume that is compacted go later; damage may have been seen or not."""
-        return (old, new) == (DEAD, None) or chunk_id in self._promises.rotted
+        """
+        The dead of a volume that is compacted go later; damage may have been seen or not.
+
+        Of a dead chunk another copy may be found, a torn one that was passed over as long as there
+        was a better one: that is as dead.
+        """
+        return {old, new} == {DEAD, None} or chunk_id in self._promises.rotted
 
     def _goes_on(self) -> Iterator[str]:
         """Store, confirm, compact to the end, start again with the index and without it."""
