@@ -73,7 +73,8 @@ class Promises:
                 self.now.update(targets)
                 self._is_certain(synced)
             case Settled():
-                self._is_certain(synced=True)
+                # What failed is not cut off before something else is written.
+                self.after_loss = dict(self.after_kill)
             case Rotted(chunk_id):
                 self.rotted.add(chunk_id)
                 self._may_become([(chunk_id, self.now.get(chunk_id))])
