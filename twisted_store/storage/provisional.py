@@ -4,13 +4,13 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import takewhile
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from twisted_store.core.ids import ChunkId
 from twisted_store.errors import StoreError
 from twisted_store.storage.syncs import Syncs
+from twisted_store.storage.timers import Within
 
 
 @dataclass(slots=True, eq=False)
@@ -34,14 +34,11 @@ class Provisionals:
 
     def __init__(self, syncs: Syncs, clock: IReactorTime, monotonic: Callable[[], float]) -> None:
         self._syncs = syncs
-        self._clock = clock
         self._monotonic = monotonic
         self._all: dict[ChunkId, Provisional] = {}
         self._unsynced: dict[ChunkId, Provisional] = {}
         self._window_seconds = 0.0
-        self._next_pass: IDelayedCall | None = None
-        self._passing = False
-        self._stopped = False
+        self._pass = Within(clock, self._run_pass)
 
     def add(self, chunk_id: ChunkId) -> Provisional:
         """A chunk became provisional; it counts as not synced."""
@@ -89,30 +86,17 @@ class Provisionals:
     def sync_within(self, seconds: float) -> None:
         """Let a pass in the background begin in time to sync all that is not."""
         self._window_seconds = seconds
-        if self._next_pass is not None:
-            if self._next_pass.getTime() > self._clock.seconds() + seconds:
-                self._next_pass.reset(seconds)
-        elif not self._passing:
-            self._next_pass = self._clock.callLater(seconds, self._start_pass)
+        self._pass.call(seconds)
 
     async def stop(self) -> None:
         """End the passes and sync what is not; nothing may be added any more."""
-        self._stopped = True
-        if self._next_pass is not None:
-            self._next_pass.cancel()
-            self._next_pass = None
+        await self._pass.stop()
         await self._sync_all()
-
-    def _start_pass(self) -> None:
-        self._next_pass = None
-        Deferred.fromCoroutine(self._run_pass())
 
     async def _run_pass(self) -> None:
-        self._passing = True
         await self._sync_all()
-        self._passing = False
-        if self._unsynced and not self._stopped:
-            self.sync_within(self._window_seconds)
+        if self._unsynced:
+            self._pass.call(self._window_seconds)
 
     async def _sync_all(self) -> None:
         try:
